@@ -1,0 +1,7 @@
+/** The public surface of the protocol package. */
+
+export * from './assert.ts'
+export * from './bytes.ts'
+export * from './errors.ts'
+export * from './limits.ts'
+export * from './ports.ts'
