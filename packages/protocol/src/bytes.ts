@@ -20,7 +20,8 @@ export function fromHex(text: string): Uint8Array {
     throw new MoyaiError('MALFORMED', 'not a hexadecimal text')
   }
   const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  for (let i = 0; i < bytes.length; i++)
+    bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
   return bytes
 }
 
@@ -82,7 +83,8 @@ export function printable(value: Uint8Array | string, lengthMax = 200): string {
   for (const character of text) {
     if (safe.length >= lengthMax) return `${safe}…`
     const code = character.codePointAt(0) as number
-    const hidden = code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e)
+    const hidden =
+      code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e)
     safe += hidden || (code >= 0x2066 && code <= 0x2069) ? `\\x${code.toString(16)}` : character
   }
   return safe

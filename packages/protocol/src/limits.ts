@@ -58,6 +58,9 @@ export const FRAME_BYTES_MAX: number = 256 * KIB
 
 assert(SHARD_LENGTHS.at(-1) === SHARD_LENGTH_MAX, 'the largest class is the shard limit')
 assert(CHUNK_BYTES_MAX + 32 * KIB <= SHARD_LENGTH_MAX, 'a sealed chunk fits a one-shard pack')
-assert(SHARD_LENGTHS.every((length) => length % GROUP_BYTES === 0), 'shards are whole groups')
+assert(
+  SHARD_LENGTHS.every((length) => length % GROUP_BYTES === 0),
+  'shards are whole groups',
+)
 assert(SEGMENT_BYTES_MAX <= CHUNK_BYTES_MAX, 'a segment fits wherever a chunk fits')
 assert(FRAME_BYTES_MAX % GROUP_BYTES === 0, 'frames carry whole groups')
