@@ -2,6 +2,7 @@
 
 export * from './assert.ts'
 export * from './bytes.ts'
+export * from './control/index.ts'
 export * from './errors.ts'
 export * from './limits.ts'
 export * from './ports.ts'

@@ -1,0 +1,2 @@
+export { controlAddress } from './address.ts'
+export type * from './types.ts'

@@ -1,0 +1,311 @@
+/**
+ * The control socket: what the command and the daemon of one host say to one another (spec/control.md).
+ *
+ * Newline-delimited JSON over a Unix socket (0600) or a Windows named pipe. The client sends `ControlRequest` lines;
+ * the daemon answers each with any number of `event` lines and then one `result` or `error` line of the same id.
+ * A client that disconnects cancels what it asked for. Names inside results are those of `--json` (DESIGN §9).
+ */
+
+import type { ErrorCode } from '../errors.ts'
+
+export type ControlRequest = { id: number; method: ControlMethod; params: unknown }
+
+export type ControlError = {
+  code: ErrorCode
+  message: string
+  hint?: string
+  data?: Record<string, string | number | boolean | string[]>
+}
+
+export type ControlReply =
+  | { id: number; event: unknown }
+  | { id: number; result: unknown }
+  | { id: number; error: ControlError }
+
+/** How a host's shards of a vault, or a snapshot's stripes, stand. */
+export type ProtectionState =
+  | 'protected'
+  | 'settling'
+  | 'degraded'
+  | 'at-risk'
+  | 'lost'
+  | 'unverified'
+  | 'empty'
+
+export type HostStatus = {
+  name: string
+  id: string
+  site: string
+  provider: string
+  org: string
+  class: string
+  state: 'self' | 'online' | 'offline' | 'never-seen'
+  /** ISO 8601 time, or null when this host has never been seen. */
+  lastSeen: string | null
+  /** Bytes. */
+  offered: number
+  /** Bytes of this vault's shards there, by receipts; for the host itself: bytes it keeps for others. */
+  used: number
+}
+
+export type Survives = { host: number; site: number; provider: number; org: number }
+
+export type StatusResult = {
+  host: { name: string; id: string; version: string; addresses: string[] }
+  pool: { id: string; name: string } | null
+  policy: { text: string; code: string | null; explain: string }
+  hosts: HostStatus[]
+  vault: {
+    id: string
+    snapshots: number
+    lastSnapshotAt: string | null
+    /** Bytes of the newest snapshots' files, one per source. */
+    bytes: number
+    /** Bytes of shards that hosts keep for this vault, by their receipts. */
+    stored: number
+  }
+  protection: {
+    state: ProtectionState
+    /** One sentence for a person. */
+    text: string
+    /** When the evidence for this state was gathered: the hosts were asked then. */
+    checkedAt: string | null
+    survives: Survives
+    /** Counted over reachable holders that said, when asked, that they have the shard. */
+    stripes: {
+      total: number
+      full: number
+      unrecoverable: number
+      [missing: `missing${number}`]: number
+    }
+    whatIf: { lose: string; outcome: string }[]
+  }
+  proof: {
+    oldestAuditAt: string | null
+    lastScrubAt: string | null
+    lastDrill: { at: string; files: number; bytes: number; ok: boolean } | null
+    /** The last `check --read-data` of this vault: each shard was read back and verified. */
+    lastReadDataAt: string | null
+  }
+  repair: { queue: number; active: number; etaSeconds: number | null }
+  alarms: { code: string; since: string; text: string }[]
+}
+
+export type PoolHostsResult = { pool: { id: string; name: string }; hosts: HostStatus[] }
+export type PoolCreateParams = { name: string }
+export type PoolCreateResult = { pool: { id: string; name: string } }
+export type PoolInviteParams = { uses: number; expiresSeconds: number }
+export type PoolInviteResult = { token: string; expires: string; uses: number }
+export type PoolJoinParams = { token: string }
+export type PoolJoinResult = { pool: { id: string; name: string }; name: string; hosts: number }
+
+export type StoreParams = {
+  /** Absolute paths. */
+  paths: string[]
+  name?: string
+  tags: string[]
+  excludes: string[]
+  dryRun: boolean
+  /** false: the command may leave, the daemon goes on. */
+  wait: boolean
+}
+
+/** Progress, in restic's names. */
+export type StoreStatusEvent = {
+  message_type: 'status'
+  seconds_elapsed: number
+  seconds_remaining: number | null
+  percent_done: number | null
+  total_files: number
+  files_done: number
+  total_bytes: number
+  bytes_done: number
+  bytes_sent: number
+  error_count: number
+  current_files: string[]
+  phase: 'resuming' | 'scanning' | 'storing' | 'committing'
+}
+
+export type ItemErrorEvent = {
+  message_type: 'error'
+  error: { message: string; code: ErrorCode }
+  during: string
+  item: string
+}
+
+export type StoreSummary = {
+  message_type: 'summary'
+  dry_run: boolean
+  files_new: number
+  files_changed: number
+  files_unmodified: number
+  dirs_new: number
+  dirs_changed: number
+  dirs_unmodified: number
+  data_blobs: number
+  tree_blobs: number
+  /** Bytes of new chunks before compression. */
+  data_added: number
+  /** Bytes of new packs, before parity. */
+  data_added_packed: number
+  total_files_processed: number
+  total_bytes_processed: number
+  /** Payload bytes that went over the wire to holders. */
+  bytes_sent: number
+  shards_sent: number
+  packs_added: number
+  error_count: number
+  backup_start: string
+  backup_end: string
+  total_duration: number
+  snapshot_id: string | null
+  state: ProtectionState
+  missing_shards: number
+  /** Hosts that confirmed the snapshot record, of those asked. */
+  confirmed_by: number
+  reachable_hosts: number
+  code: string
+}
+
+export type SnapshotInfo = {
+  id: string
+  short_id: string
+  time: string
+  source: string
+  hostname: string
+  username: string
+  paths: string[]
+  tags: string[]
+  summary: {
+    total_files_processed: number
+    total_bytes_processed: number
+    error_count: number
+  }
+  partial: boolean
+}
+
+export type SnapshotsParams = Record<string, never>
+export type SnapshotsResult = { snapshots: SnapshotInfo[]; confirmed_by: number; hosts: number }
+
+export type LsParams = { snapshot: string; recursive: boolean }
+export type LsEntryEvent = {
+  message_type: 'node'
+  name: string
+  path: string
+  type: string
+  mode: number
+  permissions: string
+  uid: number
+  gid: number
+  user?: string
+  group?: string
+  size: number
+  mtime: string
+  target?: string
+}
+export type LsResult = { entries: number }
+
+export type RetrieveParams = {
+  /** `SNAPSHOT` or `SNAPSHOT:PATH`. */
+  snapshot: string
+  /** Absolute path. */
+  to: string
+  includes: string[]
+  excludes: string[]
+  overwrite: 'always' | 'if-changed' | 'never'
+  verify: boolean
+  dryRun: boolean
+}
+
+export type RetrieveStatusEvent = {
+  message_type: 'status'
+  seconds_elapsed: number
+  seconds_remaining: number | null
+  percent_done: number | null
+  total_files: number
+  files_restored: number
+  files_skipped: number
+  total_bytes: number
+  bytes_restored: number
+  bytes_skipped: number
+  error_count: number
+}
+
+export type RetrieveSummary = {
+  message_type: 'summary'
+  dry_run: boolean
+  snapshot_id: string
+  total_files: number
+  files_restored: number
+  files_skipped: number
+  total_bytes: number
+  bytes_restored: number
+  bytes_skipped: number
+  bytes_fetched: number
+  seconds_elapsed: number
+  error_count: number
+  /** Paths whose bytes could not be had from any k hosts. */
+  unrecoverable: string[]
+  /** What this machine could not keep, each once: an attribute, an owner, a kind of file. */
+  not_kept: string[]
+  verified: boolean
+}
+
+export type CheckParams = { readData: boolean }
+export type CheckProblem = {
+  message_type: 'problem'
+  kind: 'damaged' | 'missing' | 'unreachable' | 'truncated' | 'refused' | 'log' | 'tree' | 'index'
+  /** Hex pack id and shard index, when the problem is one shard's. */
+  pack?: string
+  index?: number
+  host?: string
+  text: string
+}
+export type CheckStatusEvent = {
+  message_type: 'status'
+  phase: 'log' | 'trees' | 'stripes' | 'data'
+  stripes_done: number
+  stripes_total: number
+  bytes_read: number
+}
+export type CheckSummary = {
+  message_type: 'summary'
+  read_data: boolean
+  snapshots: number
+  stripes: {
+    total: number
+    full: number
+    unrecoverable: number
+    [missing: `missing${number}`]: number
+  }
+  shards_read: number
+  bytes_read: number
+  num_problems: number
+  problems: CheckProblem[]
+  unrecoverable_packs: string[]
+  affected: string[]
+  survives: Survives
+}
+
+export type VersionResult = { version: string; protocol: number; node: string; pid: number }
+
+/** Every method with what it takes, tells underway and returns. */
+export type ControlMethods = {
+  version: { params: Record<string, never>; event: never; result: VersionResult }
+  status: { params: Record<string, never>; event: never; result: StatusResult }
+  'pool.create': { params: PoolCreateParams; event: never; result: PoolCreateResult }
+  'pool.invite': { params: PoolInviteParams; event: never; result: PoolInviteResult }
+  'pool.join': { params: PoolJoinParams; event: never; result: PoolJoinResult }
+  'pool.hosts': { params: Record<string, never>; event: never; result: PoolHostsResult }
+  store: { params: StoreParams; event: StoreStatusEvent | ItemErrorEvent; result: StoreSummary }
+  retrieve: {
+    params: RetrieveParams
+    event: RetrieveStatusEvent | ItemErrorEvent
+    result: RetrieveSummary
+  }
+  snapshots: { params: SnapshotsParams; event: never; result: SnapshotsResult }
+  ls: { params: LsParams; event: LsEntryEvent; result: LsResult }
+  check: { params: CheckParams; event: CheckStatusEvent | CheckProblem; result: CheckSummary }
+}
+
+export type ControlMethod = keyof ControlMethods
