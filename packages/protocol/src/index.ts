@@ -2,7 +2,9 @@
 
 export * from './assert.ts'
 export * from './bytes.ts'
+export * from './cbor/index.ts'
 export * from './control/index.ts'
+export * from './envelope/index.ts'
 export * from './errors.ts'
 export * from './limits.ts'
 export * from './ports.ts'
