@@ -1,1 +1,5 @@
-export {}
+/** The public surface of the daemon package. */
+
+export * from './clock.ts'
+export * from './database/index.ts'
+export * from './random.ts'
