@@ -1,0 +1,84 @@
+import { resolve } from 'node:path'
+
+import { hostname } from 'node:os'
+
+import { parseSize, usage } from '../arguments.ts'
+import type { Command } from '../command.ts'
+
+const CLASSES = ['always-on', 'desktop', 'laptop'] as const
+const OFFER_DEFAULT = '100GB'
+
+export const initCommand: Command = {
+  name: 'init',
+  summary: 'make this machine a host: its identity, its vault, its recovery phrase',
+  usage: `[options]
+
+  --name N             what the others call this host (default: the machine's name)
+  --site S             the building it stands in (default: "main")
+  --provider P         who runs the machine: "self" (default) or a company
+  --class C            always-on, desktop (default) or laptop
+  --offer SIZE         disk space it offers to the others (default: ${OFFER_DEFAULT})
+  --listen MULTIADDR   where it listens; repeatable (default: port 4001 on every address)
+  --phrase-file F      write the recovery phrase there (mode 0600) instead of printing it`,
+  options: {
+    name: { type: 'string' },
+    site: { type: 'string' },
+    provider: { type: 'string' },
+    class: { type: 'string' },
+    offer: { type: 'string' },
+    listen: { type: 'string', multiple: true },
+    'phrase-file': { type: 'string' },
+  },
+  async run(args, { home, cwd, output }) {
+    if (args.positionals.length > 0) throw usage(`init takes no "${args.positionals[0]}"`)
+    const phraseFile = args.text('phrase-file')
+    const { initHome } = await import('@moyai/daemon')
+    const made = await initHome({
+      home,
+      name: args.text('name') ?? hostname().split('.')[0] ?? 'host',
+      site: args.text('site') ?? 'main',
+      provider: args.text('provider') ?? 'self',
+      class: args.choice('class', CLASSES, 'desktop'),
+      offerBytes: parseSize(args.text('offer') ?? OFFER_DEFAULT, '--offer'),
+      listen: args.texts('listen'),
+      ...(phraseFile === undefined ? {} : { phraseFile: resolve(cwd, phraseFile) }),
+    })
+    output.say(`This machine is now the host "${made.name}". State directory: ${home}`)
+    output.say(`Host id: ${made.hostId}`)
+    if (phraseFile === undefined) {
+      output.line('')
+      output.line('Recovery phrase. It is shown this once and kept nowhere on this machine:')
+      output.line('')
+      const words = made.phrase.split(' ')
+      for (let row = 0; row < words.length; row += 6) {
+        const cells = words
+          .slice(row, row + 6)
+          .map((word, i) => `${row + i + 1}. ${word}`.padEnd(14))
+        output.line(`  ${cells.join('').trimEnd()}`)
+      }
+      output.line('')
+      output.say(
+        'Write it on paper. Whoever has it can read every backup of your organisation; without',
+      )
+      output.say('it, a backup whose machine is lost cannot be opened by anybody.')
+    } else {
+      output.say(
+        `The recovery phrase is in ${resolve(cwd, phraseFile)}: print it, then delete the file.`,
+      )
+    }
+    output.say('')
+    output.say(
+      'Next: moyai daemon   (and in another terminal: moyai pool create NAME, or pool join TOKEN)',
+    )
+    output.message({
+      message_type: 'initialized',
+      name: made.name,
+      id: made.hostId,
+      vault: made.vaultId,
+      org: made.orgId,
+      home,
+      ...(phraseFile === undefined ? { phrase: made.phrase } : { phrase_file: phraseFile }),
+    })
+    return 0
+  },
+}
