@@ -1,0 +1,4 @@
+/** Settings of this host. */
+
+export * from './config.ts'
+export { parseBytes, parseDuration } from './quantity.ts'
