@@ -11,6 +11,18 @@ const MIB = 1024 * KIB
 export const HASH_BYTES = 32
 export const PUBLIC_KEY_BYTES = 32
 export const SIGNATURE_BYTES = 64
+/** Every symmetric key, secret and seed. */
+export const KEY_BYTES = 32
+/** GCM tags are never shortened. */
+export const SEAL_TAG_BYTES = 16
+/** Random, so that keys derived with it never repeat. */
+export const SEAL_SALT_BYTES = 32
+/** HKDF output beside a key: a collision would take 2^128 work. */
+export const COMMITMENT_BYTES = 32
+/** Public; distinguishes the vaults of one organisation. */
+export const VAULT_SALT_BYTES = 16
+/** An encoded vault bundle has about 200 bytes. */
+export const VAULT_BUNDLE_BYTES_MAX = 512
 
 // ---- chunks --------------------------------------------------------------------------------------------------
 
@@ -36,6 +48,12 @@ export const SHARD_LENGTH_MAX: number = 4 * MIB
 export const PACK_BYTES_TARGET: number = 16 * MIB
 /** Blobs in one pack: 16 MiB of 4 KiB blobs would be 4096; trees of tiny folders are gathered, too. */
 export const PACK_BLOBS_MAX = 8192
+/** magic 7, version 1, class 1, zero 7, salt 32, commitment 32. */
+export const PACK_HEADER_BYTES = 80
+/** 48 bytes of plaintext and a tag, at the very end of a pack. */
+export const PACK_FOOTER_BYTES = 64
+/** 40 bytes for each chunk, about 70 for each blob: a quarter of a full pack, all in tiny files. */
+export const PACK_DIRECTORY_BYTES_MAX: number = 4 * MIB
 /** Code bounds: k ≤ 8 and k + m ≤ 14 are what the picker uses (DESIGN §8); decoders allow a little more. */
 export const CODE_K_MAX = 32
 export const CODE_M_MAX = 16
@@ -51,6 +69,49 @@ export const CBOR_DEPTH_MAX = 16
 /** Items (scalars, keys, containers) in one decoded value unless the format says otherwise. */
 export const CBOR_ITEMS_MAX = 65_536
 
+// ---- tree, snapshot --------------------------------------------------------------------------------------------
+
+/** One page of a directory: well below a chunk, so that it is always one chunk and one blob part. */
+export const TREE_PAGE_BYTES_MAX: number = 1 * MIB
+/** A page is not cut before this: a folder of up to some hundred entries is one page. */
+export const TREE_PAGE_BYTES_MIN: number = 64 * KIB
+/** A page ends after a name whose hash has these bits zero: 1024 entries beyond the minimum on average. */
+export const TREE_PAGE_CUT_MASK = 0x3ff
+/** One encoded entry; what is larger goes into `streams`, which are chunked like content. */
+export const TREE_ENTRY_BYTES_MAX: number = 512 * KIB
+/** NTFS and APFS names are up to 255 UTF-16 units = 765 bytes of (W)UTF-8; Linux has 255 bytes. */
+export const NAME_BYTES_MAX = 1024
+/** Linux: 4095 bytes; a Windows reparse path: 32 767 UTF-16 units = 98 301 bytes of WTF-8. */
+export const SYMLINK_TARGET_BYTES_MAX: number = 96 * KIB
+/** User and group names: Windows `DOMAIN\name` has at most 15 + 1 + 256 characters. */
+export const OWNER_NAME_BYTES_MAX = 1024
+export const ENTRY_ERROR_BYTES_MAX = 1024
+/** Chunk ids (32 B each) held in the entry itself: 1 GiB of average chunks; longer files use list pages. */
+export const ENTRY_CHUNKS_MAX = 1024
+/** List pages of one entry: 4096 * 16384 chunks of 1 MiB = 64 TiB. */
+export const ENTRY_LIST_PAGES_MAX = 4096
+/** Chunk ids in one list page: 512 KiB. */
+export const CHUNK_LIST_IDS_MAX = 16_384
+/** A list page is not cut before this many ids, then after one whose low bits are zero (2048 more on average). */
+export const CHUNK_LIST_IDS_MIN = 2048
+export const CHUNK_LIST_CUT_MASK = 0x7ff
+/** Recorded holes of one file; what is beyond is stored as zeros, which compress away. */
+export const HOLES_MAX = 4096
+/** Linux: 64 KiB of names in one list, each name at least 2 bytes; nobody has so many. */
+export const XATTRS_MAX = 1024
+/** Linux XATTR_NAME_MAX is 255, macOS 127. */
+export const XATTR_NAME_BYTES_MAX = 255
+/** Linux XATTR_SIZE_MAX; larger values (macOS resource forks) are stored as streams. */
+export const XATTR_VALUE_BYTES_MAX: number = 64 * KIB
+/** Alternate data streams of one entry. */
+export const STREAMS_MAX = 1024
+/** A self-relative Windows security descriptor: two ACLs of at most 64 KiB, two SIDs. */
+export const SECURITY_DESCRIPTOR_BYTES_MAX: number = 160 * KIB
+/** macOS: 128 entries of 24 bytes and a header. */
+export const ACL_BYTES_MAX: number = 64 * KIB
+/** Windows MAXIMUM_REPARSE_DATA_BUFFER_SIZE. */
+export const REPARSE_BYTES_MAX: number = 16 * KIB
+
 // ---- network -------------------------------------------------------------------------------------------------
 
 /** One DATA frame. 256 KiB is on the throughput plateau and keeps head-of-line blocking at some milliseconds. */
@@ -64,3 +125,6 @@ assert(
 )
 assert(SEGMENT_BYTES_MAX <= CHUNK_BYTES_MAX, 'a segment fits wherever a chunk fits')
 assert(FRAME_BYTES_MAX % GROUP_BYTES === 0, 'frames carry whole groups')
+assert(TREE_PAGE_BYTES_MAX <= SEGMENT_BYTES_MAX, 'a directory page is one chunk of one blob')
+assert(TREE_ENTRY_BYTES_MAX + KIB <= TREE_PAGE_BYTES_MAX, 'every entry fits a page')
+assert(CHUNK_LIST_IDS_MAX * HASH_BYTES + KIB <= SEGMENT_BYTES_MAX, 'a list page is one chunk')

@@ -1,0 +1,2 @@
+export * from './aead.ts'
+export * from './box.ts'
