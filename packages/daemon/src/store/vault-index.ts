@@ -5,12 +5,13 @@
  * written with the disk's acknowledgement, because a chunk that is in the index is never sent again. One batch per
  * pack: its stripe, its chunks and its receipts are there together or not at all.
  *
- * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → place · `receipt` pack, index → host, receipt ·
- * `unpublished` pack → index segment that no committed snapshot names yet.
+ * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → pack, blob, offset, length · `blob` pack, blob → place in
+ * the pack · `receipt` pack, shard index → host, receipt · `unpublished` pack → index segment that no committed
+ * snapshot names yet.
  */
 
-import { assert, concatBytes, MoyaiError } from '@moyai/protocol'
-import type { BlobEntry } from '@moyai/protocol'
+import { assert, concatBytes, fromHex, MoyaiError, openStripe, toHex } from '@moyai/protocol'
+import type { BlobEntry, StripeDescriptor } from '@moyai/protocol'
 
 import type { Database, Operation, Table } from '../database/index.ts'
 
@@ -25,11 +26,14 @@ export type StripeRecord = {
   packClass: 'data' | 'meta'
 }
 
-/** A host that keeps one shard; without `receipt` it was only seen to have it (after a rebuild). */
-export type HolderRecord = { index: number; host: Uint8Array; receipt?: Uint8Array }
+/** A host (hex of its key) that keeps one shard; without `receipt` it was only seen to have it, after a rebuild. */
+export type HolderRecord = { index: number; host: string; receipt?: Uint8Array }
 
-/** Where a chunk is: its pack, and the blob with this one chunk in `blob.chunks`. */
-export type ChunkLocation = { pack: Uint8Array; blob: BlobEntry }
+/** Where a chunk is: `offset` and `length` are within the opened blob number `blob` of the pack. */
+export type ChunkLocation = { pack: Uint8Array; blob: number; offset: number; length: number }
+
+/** A stripe as readers need it. */
+export type PackInfo = { stripe: StripeDescriptor; salt: Uint8Array; packClass: 'data' | 'meta' }
 
 /** All that is recorded of a new pack at once. */
 export type PackRecord = {
@@ -42,50 +46,75 @@ export type PackRecord = {
 
 const KINDS = ['data', 'tree', 'list', 'index'] as const
 const COMPRESSIONS = ['none', 'zstd'] as const
-const CHUNK_VALUE_BYTES = 58
 const PACK_CLASSES = ['data', 'meta'] as const
-
+const CHUNK_VALUE_BYTES = 44
+const BLOB_VALUE_BYTES = 14
 /** Chunk ids fetched by one `getMany`. */
 const LOOKUP_BATCH = 1024
 
-function encodePlace(pack: Uint8Array, blob: BlobEntry, at: number): Uint8Array {
-  const chunk = blob.chunks[at]
-  assert(chunk !== undefined, 'the blob has that chunk')
+function damaged(what: string): MoyaiError {
+  return new MoyaiError('MALFORMED', `a ${what} record of the local index is damaged`, {
+    hint: 'move the folder database/ away and restart: it is rebuilt from the pool',
+  })
+}
+
+function encodeLocation(location: ChunkLocation): Uint8Array {
   const value = new Uint8Array(CHUNK_VALUE_BYTES)
   const view = new DataView(value.buffer)
-  value.set(pack)
-  view.setUint32(32, blob.index)
-  value[36] = KINDS.indexOf(blob.kind)
-  value[37] = COMPRESSIONS.indexOf(blob.compression)
-  view.setUint32(38, blob.offset)
-  view.setUint32(42, blob.sealedLength)
-  view.setUint32(46, blob.rawLength)
-  view.setUint32(50, chunk.offset)
-  view.setUint32(54, chunk.length)
+  value.set(location.pack)
+  view.setUint32(32, location.blob)
+  view.setUint32(36, location.offset)
+  view.setUint32(40, location.length)
   return value
 }
 
-function decodePlace(id: Uint8Array, value: Uint8Array): ChunkLocation {
-  const kind = KINDS[value[36] ?? 255]
-  const compression = COMPRESSIONS[value[37] ?? 255]
-  if (value.length !== CHUNK_VALUE_BYTES || kind === undefined || compression === undefined) {
-    throw new MoyaiError('MALFORMED', 'a record of the local index is damaged', {
-      hint: 'move the folder database/ away and restart: it is rebuilt from the pool',
-    })
-  }
+function decodeLocation(value: Uint8Array): ChunkLocation {
+  if (value.length !== CHUNK_VALUE_BYTES) throw damaged('chunk')
   const view = new DataView(value.buffer, value.byteOffset, value.length)
   return {
     pack: value.slice(0, 32),
-    blob: {
-      index: view.getUint32(32),
-      kind,
-      compression,
-      offset: view.getUint32(38),
-      sealedLength: view.getUint32(42),
-      rawLength: view.getUint32(46),
-      chunks: [{ id, offset: view.getUint32(50), length: view.getUint32(54) }],
-    },
+    blob: view.getUint32(32),
+    offset: view.getUint32(36),
+    length: view.getUint32(40),
   }
+}
+
+function encodeBlob(blob: BlobEntry): Uint8Array {
+  const value = new Uint8Array(BLOB_VALUE_BYTES)
+  const view = new DataView(value.buffer)
+  value[0] = KINDS.indexOf(blob.kind)
+  value[1] = COMPRESSIONS.indexOf(blob.compression)
+  view.setUint32(2, blob.offset)
+  view.setUint32(6, blob.sealedLength)
+  view.setUint32(10, blob.rawLength)
+  return value
+}
+
+function decodeBlob(index: number, value: Uint8Array): BlobEntry {
+  const kind = KINDS[value[0] ?? 255]
+  const compression = COMPRESSIONS[value[1] ?? 255]
+  if (value.length !== BLOB_VALUE_BYTES || kind === undefined || compression === undefined) {
+    throw damaged('blob')
+  }
+  const view = new DataView(value.buffer, value.byteOffset, value.length)
+  const offset = view.getUint32(2)
+  const sealedLength = view.getUint32(6)
+  return {
+    index,
+    kind,
+    compression,
+    offset,
+    sealedLength,
+    rawLength: view.getUint32(10),
+    chunks: [],
+  }
+}
+
+function blobKey(pack: Uint8Array, index: number): Uint8Array {
+  const key = new Uint8Array(36)
+  key.set(pack)
+  new DataView(key.buffer).setUint32(32, index)
+  return key
 }
 
 function encodeStripe(stripe: StripeRecord): Uint8Array {
@@ -97,7 +126,7 @@ function encodeStripe(stripe: StripeRecord): Uint8Array {
 function decodeStripe(pack: Uint8Array, value: Uint8Array): StripeRecord {
   const packClass = PACK_CLASSES[value[0] ?? 255]
   if (packClass === undefined || value.length < 33) {
-    throw new MoyaiError('MALFORMED', 'a stripe record of the local index is damaged')
+    throw damaged('stripe')
   }
   return { pack, packClass, salt: value.slice(1, 33), envelope: value.slice(33) }
 }
@@ -107,7 +136,7 @@ function holderKey(pack: Uint8Array, index: number): Uint8Array {
 }
 
 function decodeHolder(key: Uint8Array, value: Uint8Array): HolderRecord {
-  const holder = { index: key[32] ?? 0, host: value.slice(0, 32) }
+  const holder = { index: key[32] ?? 0, host: toHex(value.subarray(0, 32)) }
   return value.length > 32 ? { ...holder, receipt: value.slice(32) } : holder
 }
 
@@ -116,6 +145,7 @@ export class VaultIndex {
   readonly #database: Database
   readonly #stripes: Table
   readonly #chunks: Table
+  readonly #blobs: Table
   readonly #receipts: Table
   readonly #unpublished: Table
 
@@ -123,27 +153,42 @@ export class VaultIndex {
     this.#database = database
     this.#stripes = database.table('stripe')
     this.#chunks = database.table('chunk')
+    this.#blobs = database.table('blob')
     this.#receipts = database.table('receipt')
     this.#unpublished = database.table('unpublished')
   }
 
-  /** Where the chunk `id` is; undefined when this vault has no such chunk. */
-  async lookup(id: Uint8Array): Promise<ChunkLocation | undefined> {
-    const value = await this.#chunks.get(id)
-    return value === undefined ? undefined : decodePlace(id, value)
-  }
-
-  /** Like `lookup`, for many, in the order of `ids`. */
-  async lookupMany(ids: readonly Uint8Array[]): Promise<(ChunkLocation | undefined)[]> {
+  /** Where each of `ids` is, in their order; undefined for what this vault does not have. */
+  async locate(ids: readonly Uint8Array[]): Promise<(ChunkLocation | undefined)[]> {
     const places: (ChunkLocation | undefined)[] = []
     for (let start = 0; start < ids.length; start += LOOKUP_BATCH) {
-      const some = ids.slice(start, start + LOOKUP_BATCH)
-      const values = await this.#chunks.getMany(some)
-      for (const [i, value] of values.entries()) {
-        places.push(value === undefined ? undefined : decodePlace(some[i] as Uint8Array, value))
+      const values = await this.#chunks.getMany(ids.slice(start, start + LOOKUP_BATCH))
+      for (const value of values) {
+        places.push(value === undefined ? undefined : decodeLocation(value))
       }
     }
     return places
+  }
+
+  /** What opens and checks `pack`; undefined when it is not of this vault. */
+  async pack(pack: Uint8Array): Promise<PackInfo | undefined> {
+    const record = await this.stripe(pack)
+    if (record === undefined) return undefined
+    const stripe = openStripe(record.envelope)
+    return { stripe, salt: record.salt, packClass: record.packClass }
+  }
+
+  /** Blobs of `pack` by their numbers; `chunks` of each is empty, `locate` knows them. */
+  async blobs(pack: Uint8Array, indexes: readonly number[]): Promise<(BlobEntry | undefined)[]> {
+    const values = await this.#blobs.getMany(indexes.map((index) => blobKey(pack, index)))
+    return values.map((value, i) =>
+      value === undefined ? undefined : decodeBlob(indexes[i] as number, value),
+    )
+  }
+
+  /** Ids of all packs, in byte order. */
+  async *packs(): AsyncGenerator<Uint8Array> {
+    for await (const [pack] of this.#stripes.iterate()) yield pack
   }
 
   async stripe(pack: Uint8Array): Promise<StripeRecord | undefined> {
@@ -185,8 +230,10 @@ export class VaultIndex {
     for (const blob of record.blobs) {
       // index blobs are found through their pack: nothing refers to them by a chunk id
       if (blob.kind === 'index') continue
-      for (const [at, chunk] of blob.chunks.entries()) {
-        operations.push(this.#chunks.putting(chunk.id, encodePlace(pack, blob, at)))
+      operations.push(this.#blobs.putting(blobKey(pack, blob.index), encodeBlob(blob)))
+      for (const { id, offset, length } of blob.chunks) {
+        const location = { pack, blob: blob.index, offset, length }
+        operations.push(this.#chunks.putting(id, encodeLocation(location)))
       }
     }
     for (const holder of record.holders) operations.push(this.#putHolder(pack, holder))
@@ -218,14 +265,14 @@ export class VaultIndex {
 
   /** Empties the index, before a rebuild. */
   async clear(): Promise<void> {
-    for (const table of [this.#chunks, this.#receipts, this.#unpublished, this.#stripes]) {
-      await table.clear()
-    }
+    const tables = [this.#chunks, this.#blobs, this.#receipts, this.#unpublished, this.#stripes]
+    for (const table of tables) await table.clear()
   }
 
   #putHolder(pack: Uint8Array, holder: HolderRecord): Operation {
-    assert(holder.host.length === 32, 'a host is named by its 32-byte key')
-    const value = concatBytes(holder.host, holder.receipt ?? new Uint8Array())
+    const host = fromHex(holder.host)
+    assert(host.length === 32, 'a host is named by its 32-byte key')
+    const value = concatBytes(host, holder.receipt ?? new Uint8Array())
     return this.#receipts.putting(holderKey(pack, holder.index), value)
   }
 }
