@@ -11,12 +11,11 @@ import { closeSync, constants, openSync, readlinkSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
 import { toMoyaiError } from '@moyai/protocol'
-import type { Entry, MoyaiError } from '@moyai/protocol'
+import type { Entry, EntryType, Hole, MoyaiError, Xattr } from '@moyai/protocol'
 
 import { findHoles, mayHaveHoles } from './holes.ts'
 import { OwnerNames } from './owner-names.ts'
 import { syscalls } from './syscalls.ts'
-import type { Extent, Xattr } from './syscalls.ts'
 
 export type CaptureOptions = {
   /** Look for holes by opening the file; a caller that opens it anyway passes false and uses `findHoles`. */
@@ -28,7 +27,7 @@ export type CaptureOptions = {
 
 const sharedNames = new OwnerNames()
 
-const TYPES = new Map<number, Entry['type']>([
+const TYPES = new Map<number, EntryType>([
   [constants.S_IFREG, 'file'],
   [constants.S_IFDIR, 'directory'],
   [constants.S_IFLNK, 'symlink'],
@@ -39,7 +38,7 @@ const TYPES = new Map<number, Entry['type']>([
 ])
 
 /** Entry type of a stat mode; undefined for what no POSIX system has. */
-export function entryType(mode: bigint | number): Entry['type'] | undefined {
+export function entryType(mode: bigint | number): EntryType | undefined {
   return TYPES.get(Number(mode) & constants.S_IFMT)
 }
 
@@ -120,7 +119,7 @@ function captureXattrs(path: Uint8Array, options: CaptureOptions): Xattr[] {
   return xattrs.sort((a, b) => Buffer.compare(a.name, b.name))
 }
 
-function captureHoles(path: Uint8Array, options: CaptureOptions): Extent[] {
+function captureHoles(path: Uint8Array, options: CaptureOptions): Hole[] {
   let fd: number | undefined
   try {
     fd = openSync(

@@ -2,16 +2,14 @@
 
 import { fstatSync } from 'node:fs'
 
-import { syscalls } from './syscalls.ts'
-import type { Extent } from './syscalls.ts'
+import { HOLES_MAX } from '@moyai/protocol'
+import type { Hole } from '@moyai/protocol'
 
-/**
- * Holes recorded of one file. A file more scattered than this is kept with its first holes only; the bytes of the
- * others are stored as zeros, which compress to nothing, so content stays exact. 4096 × about 24 B of CBOR is 96 KiB.
- */
-export const HOLES_MAX = 4096
+import { syscalls } from './syscalls.ts'
+
 /** A hole smaller than a file system block cannot be made again. */
 const HOLE_BYTES_MIN = 4096n
+const OFFSET_MAX = BigInt(Number.MAX_SAFE_INTEGER)
 
 /** True when a regular file occupies less than its size: only then is it worth asking for holes. */
 export function mayHaveHoles(stat: { size: bigint; blocks: bigint }): boolean {
@@ -19,21 +17,24 @@ export function mayHaveHoles(stat: { size: bigint; blocks: bigint }): boolean {
 }
 
 /**
- * The holes of the open regular file `fd`, ascending, not overlapping, within its size. Empty where the platform or
- * the file system cannot tell. Moves the file offset: read with positions.
+ * The holes of the open regular file `fd`: ascending, apart, within its size, HOLES_MAX at most (further ones are
+ * read as the zeros that they are). Empty where the platform or the file system cannot tell. Moves the file offset:
+ * read with positions.
  */
-export function findHoles(fd: number): Extent[] {
+export function findHoles(fd: number): Hole[] {
   const { seekData, seekHole } = syscalls()
   if (seekData === undefined || seekHole === undefined) return []
   const size = fstatSync(fd, { bigint: true }).size
-  const holes: Extent[] = []
+  const holes: Hole[] = []
   try {
     for (let at = 0n; at < size && holes.length < HOLES_MAX;) {
       const start = seekHole(fd, at) ?? size
       if (start >= size) break
       const end = minimum(seekData(fd, start) ?? size, size)
-      if (end - start >= HOLE_BYTES_MIN) holes.push({ offset: start, length: end - start })
-      if (end <= at) break // a file that shrinks meanwhile
+      if (end > OFFSET_MAX || end <= at) break // beyond the format, or a file that shrinks meanwhile
+      if (end - start >= HOLE_BYTES_MIN) {
+        holes.push({ offset: Number(start), length: Number(end - start) })
+      }
       at = end
     }
   } catch {

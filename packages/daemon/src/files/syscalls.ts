@@ -12,12 +12,6 @@ import { createRequire } from 'node:module'
 
 import { MoyaiError } from '@moyai/protocol'
 
-/** An extended attribute: raw name (with its namespace, as `user.comment`) and raw value. */
-export type Xattr = { name: Uint8Array; value: Uint8Array }
-
-/** A range of a file. */
-export type Extent = { offset: bigint; length: bigint }
-
 /** Native calls; a member is undefined where the platform has no such call. Paths are raw bytes without NUL. */
 export type Syscalls = {
   /** Sets access and modification time, in ns since 1970 (may be negative); never follows a symlink. */
@@ -34,6 +28,8 @@ export type Syscalls = {
   seekData?: (fd: number, offset: bigint) => bigint | undefined
   /** Offset of the first hole at or after `offset` (the end of the file counts as one). */
   seekHole?: (fd: number, offset: bigint) => bigint | undefined
+  /** Writes everything of the file system that holds `fd` to its disk: one wait for many files. */
+  syncFileSystem?: (fd: number) => void
 }
 
 /** The kernel's own bounds (XATTR_LIST_MAX, XATTR_SIZE_MAX): one reused buffer of this size reads any answer. */
@@ -73,8 +69,7 @@ const DARWIN: Platform = {
   seekData: 4,
   seekHole: 3,
   signatures: {
-    list:
-      'int64_t listxattr(const uint8_t *path, ' + '_Out_ uint8_t *list, size_t size, int options)',
+    list: 'int64_t listxattr(const uint8_t *path, _Out_ uint8_t *list, size_t size, int opt)',
     get:
       'int64_t getxattr(const uint8_t *path, const uint8_t *name, ' +
       '_Out_ uint8_t *value, size_t size, uint32_t position, int options)',
@@ -212,6 +207,16 @@ function seekCalls(koffi: Koffi, libc: Library, platform: Platform): Syscalls {
   }
 }
 
+function syncCalls(koffi: Koffi, libc: Library): Syscalls {
+  if (process.platform !== 'linux') return {}
+  const syncfs = libc.func('int syncfs(int fd)')
+  return {
+    syncFileSystem(fd) {
+      if (syncfs(fd) !== 0) fail('syncfs', fd, koffi.errno())
+    },
+  }
+}
+
 let loaded: Syscalls | undefined
 
 /** The calls that this machine has; loads koffi at the first use, once per thread. Never throws. */
@@ -230,6 +235,7 @@ function load(): Syscalls {
       ...pathCalls(koffi, libc, platform),
       ...xattrCalls(koffi, libc, platform),
       ...seekCalls(koffi, libc, platform),
+      ...syncCalls(koffi, libc),
     }
   } catch {
     return {} // no prebuilt koffi for this platform: callers report what they cannot keep
