@@ -1,6 +1,7 @@
 /** The public surface of the protocol package. */
 
 export * from './assert.ts'
+export * from './blake3/index.ts'
 export * from './bytes.ts'
 export * from './cbor/index.ts'
 export * from './control/index.ts'
@@ -12,3 +13,4 @@ export * from './limits.ts'
 export * from './pack/index.ts'
 export * from './ports.ts'
 export * from './seal/index.ts'
+export * from './tree/index.ts'
