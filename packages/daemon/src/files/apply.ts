@@ -6,7 +6,18 @@
  * the former touches the file. Nothing here follows a symlink at the last component.
  */
 
-import { fchmodSync, fchownSync, lchownSync, lutimesSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  lchownSync,
+  lstatSync,
+  lutimesSync,
+  openSync,
+} from 'node:fs'
+import { constants } from 'node:fs'
 
 import { printable } from '@moyai/protocol'
 import type { Entry } from '@moyai/protocol'
@@ -16,6 +27,8 @@ import { OwnerNames } from './owner-names.ts'
 import { syscalls } from './syscalls.ts'
 
 const SETID_BITS = 0o6000
+/** Linux O_PATH: names a file without opening it, so that a device or fifo feels nothing. */
+const O_PATH = 0x200000
 
 /** What is to be changed: `fd` is open on the very file that `path` names, or absent for what cannot be opened. */
 export type MetadataTarget = { path: Uint8Array; fd?: number }
@@ -35,10 +48,10 @@ export function applyMetadata(
   const lost: string[] = []
   const owned = applyOwner(target, entry, names)
   if (!owned) lost.push('owner')
-  if (target.fd !== undefined) {
+  if (entry.type !== 'symlink') {
     const mode = owned ? entry.mode : entry.mode & ~SETID_BITS
     if (mode !== entry.mode) lost.push('setuid and setgid bits')
-    if (!attempt(() => fchmodSync(target.fd as number, mode & 0o7777))) lost.push('mode')
+    if (!attempt(() => applyMode(target, mode))) lost.push('mode')
   }
   applyXattrs(target.path, entry, lost)
   applyTimes(target.path, entry, lost)
@@ -51,6 +64,24 @@ function attempt(action: () => void): boolean {
     return true
   } catch {
     return false
+  }
+}
+
+function applyMode(target: MetadataTarget, mode: number): void {
+  if (target.fd !== undefined) {
+    fchmodSync(target.fd, mode)
+    return
+  }
+  const path = pathBuffer(target.path)
+  if (process.platform === 'linux' && existsSync('/proc/self/fd')) {
+    const fd = openSync(path, O_PATH | constants.O_NOFOLLOW)
+    try {
+      chmodSync(`/proc/self/fd/${fd}`, mode)
+    } finally {
+      closeSync(fd)
+    }
+  } else if (!lstatSync(path).isSymbolicLink()) {
+    chmodSync(path, mode)
   }
 }
 
