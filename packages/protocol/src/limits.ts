@@ -59,8 +59,19 @@ export const CODE_K_MAX = 32
 export const CODE_M_MAX = 16
 /** A BLAKE3 subtree of 16 chunks: proofs are 16 times smaller than with single chunks. */
 export const GROUP_BYTES: number = 16 * KIB
+/** A payload under one hash tree: 65 536 groups with 2 MiB of hashes; eight times the largest possible pack. */
+export const HASHED_PAYLOAD_BYTES_MAX: number = 1024 * MIB
 /** Payload of a shard file starts on this boundary, so that reads of groups are page-aligned. */
 export const SHARD_PAYLOAD_ALIGNMENT = 4096
+/** Signature, about 270 bytes of fields, and 48 shard hashes of 32 bytes. */
+export const STRIPE_ENVELOPE_BYTES_MAX = 2048
+/** Fixed part, descriptor, 256 group hashes of a 4 MiB shard and the header's hash are 10 288: three pages. */
+export const SHARD_HEADER_BYTES_MAX: number = 3 * SHARD_PAYLOAD_ALIGNMENT
+/** Signature and about 260 bytes of fields. */
+export const RECEIPT_ENVELOPE_BYTES_MAX = 512
+export const VAULT_SALT_BYTES = 16
+/** Last millisecond of the year 9999: later times are nonsense, and overflow the calendars of some systems. */
+export const TIME_MAX = 253_402_300_799_999
 
 // ---- CBOR ----------------------------------------------------------------------------------------------------
 
@@ -128,3 +139,12 @@ assert(FRAME_BYTES_MAX % GROUP_BYTES === 0, 'frames carry whole groups')
 assert(TREE_PAGE_BYTES_MAX <= SEGMENT_BYTES_MAX, 'a directory page is one chunk of one blob')
 assert(TREE_ENTRY_BYTES_MAX + KIB <= TREE_PAGE_BYTES_MAX, 'every entry fits a page')
 assert(CHUNK_LIST_IDS_MAX * HASH_BYTES + KIB <= SEGMENT_BYTES_MAX, 'a list page is one chunk')
+assert(
+  16 + STRIPE_ENVELOPE_BYTES_MAX + (SHARD_LENGTH_MAX / GROUP_BYTES + 1) * HASH_BYTES <=
+    SHARD_HEADER_BYTES_MAX,
+  'the header of the largest shard fits',
+)
+assert(
+  SIGNATURE_BYTES + 384 + (CODE_K_MAX + CODE_M_MAX) * HASH_BYTES <= STRIPE_ENVELOPE_BYTES_MAX,
+  'the descriptor of the largest code fits',
+)
