@@ -87,13 +87,16 @@ export class MemoryFileSystem implements FileSystem {
   }
 }
 
-/** A file system whose Nth call fails, before or after it took effect; every later call works again. */
+/** Which call fails: before or after it took effect, and whether everything after it fails, as for a killed process. */
+export type FileFault = { at: number; done: boolean; fatal: boolean }
+
+/** A file system whose Nth call fails. */
 export class FaultyFileSystem implements FileSystem {
   readonly #inner: FileSystem
-  readonly #fault: { at: number; done: boolean }
+  readonly #fault: FileFault
   #calls = 0
 
-  constructor(inner: FileSystem, fault: { at: number; done: boolean }) {
+  constructor(inner: FileSystem, fault: FileFault) {
     this.#inner = inner
     this.#fault = fault
   }
@@ -105,8 +108,9 @@ export class FaultyFileSystem implements FileSystem {
 
   async #run<T>(call: () => Promise<T>): Promise<T> {
     this.#calls++
-    if (this.#calls !== this.#fault.at) return call()
-    if (this.#fault.done) await call()
+    const after = this.#calls - this.#fault.at
+    if (after < 0 || (after > 0 && !this.#fault.fatal)) return call()
+    if (after === 0 && this.#fault.done) await call()
     throw new MoyaiError('DISK', `injected: file operation ${this.#calls}`)
   }
 
