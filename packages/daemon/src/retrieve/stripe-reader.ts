@@ -1,0 +1,252 @@
+/**
+ * Stripe reader: any byte range of a pack, from whichever k hosts have it.
+ *
+ * Shard i < k is bytes [iS, (i+1)S) of the pack, so a range is first asked from the holders of the shards it lies in.
+ * Where one is away, slow, damaged or lies, the same columns of other shards are fetched and the code, which works on
+ * each byte column by itself, gives the lost ones. Every byte that enters the decoder was verified against the hash
+ * that the vault's key signed, so a wrong answer costs time, never content.
+ *
+ * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking every host what it
+ * has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for a rebuild, besides the range.
+ */
+
+import { assert, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
+import type { Clock, StripeDescriptor } from '@moyai/protocol'
+
+import type { HostHealth } from './host-health.ts'
+import type { Holders } from './holders.ts'
+import type { ShardHosts } from './ports.ts'
+import { BRISK, fetchRange, PATIENT } from './shard-fetch.ts'
+import type { Patience } from './shard-fetch.ts'
+import type { Opening } from './threads/opening-pool.ts'
+
+/** Columns rebuilt at once: 14 shards of it are 3.5 MiB. */
+const COLUMNS_MAX = 256 * 1024
+
+export type StripeReaderComponents = {
+  hosts: ShardHosts
+  holders: Holders
+  health: HostHealth
+  opening: Pick<Opening, 'rebuild'>
+  clock: Clock
+}
+
+/** Bytes [start, start + bytes.length) of shard `index`. */
+type Columns = { index: number; start: number; bytes: Uint8Array }
+type Wanted = { index: number; start: number; length: number }
+type Attempt = { stripe: StripeDescriptor; patience: Patience; signal: AbortSignal }
+
+/** See the head of this file. */
+export class StripeReader {
+  readonly #components: StripeReaderComponents
+  #bytesFetched = 0
+
+  constructor(components: StripeReaderComponents) {
+    this.#components = components
+  }
+
+  /** Verified bytes that came over the network so far. */
+  get bytesFetched(): number {
+    return this.#bytesFetched
+  }
+
+  /**
+   * The bytes of the pack's range, in memory of their own. UNRECOVERABLE when fewer than k shards could be had;
+   * its message says why each was not. ABORTED by the signal.
+   */
+  async read(
+    stripe: StripeDescriptor,
+    range: { offset: number; length: number },
+    signal: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const wanted = shardRanges(stripe, range)
+    const found: Columns[] = []
+    const tries: { patience: Patience; discover: boolean }[] = [
+      { patience: BRISK, discover: false },
+      { patience: BRISK, discover: true },
+      { patience: PATIENT, discover: true },
+    ]
+    let failure: MoyaiError | undefined
+    for (const { patience, discover } of tries) {
+      if (discover) await this.#components.holders.discover(stripe, signal)
+      const missing = wanted.filter(({ index }) => !found.some((one) => one.index === index))
+      try {
+        found.push(...(await this.#attempt({ stripe, patience, signal }, missing, found)))
+        return assemble(stripe, range, found)
+      } catch (error) {
+        if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
+        failure = toMoyaiError(error)
+        if (failure.code !== 'UNRECOVERABLE') throw failure
+      }
+    }
+    throw failure ?? new MoyaiError('UNRECOVERABLE', 'the pack could not be read')
+  }
+
+  /** All of `wanted`: directly where a holder answers, rebuilt where not. `found` is used and added to. */
+  async #attempt(attempt: Attempt, wanted: Wanted[], found: Columns[]): Promise<Columns[]> {
+    const reasons = new Map<number, string>()
+    const direct = await Promise.all(
+      wanted.map((one) =>
+        this.#fetch(attempt, one).catch((error: unknown) => {
+          reasons.set(one.index, toMoyaiError(error).message)
+          return undefined
+        }),
+      ),
+    )
+    attempt.signal.throwIfAborted()
+    const got = direct.filter((columns) => columns !== undefined)
+    found.push(...got)
+    const lost = wanted.filter((_, i) => direct[i] === undefined)
+    if (lost.length === 0) return []
+    return this.#rebuildAll(attempt, lost, found, reasons)
+  }
+
+  /** One range of one shard, from the first of its holders that gives it. */
+  async #fetch({ stripe, patience, signal }: Attempt, wanted: Wanted): Promise<Columns> {
+    const { hosts, holders, health, clock } = this.#components
+    const { index, start, length } = wanted
+    const known = await holders.of(stripe, index)
+    const reasons: string[] = []
+    const isBrisk = patience === BRISK
+    for (const host of known) {
+      if (isBrisk && health.avoids(host, stripe.pack, index)) {
+        reasons.push(`${host.slice(0, 8)} failed a moment ago`)
+        continue
+      }
+      try {
+        const source = hosts.shards(host)
+        const o = { source, stripe, index, offset: start, length, clock, patience, signal }
+        const bytes = await fetchRange(o)
+        this.#bytesFetched += length
+        health.worked(host)
+        return { index, start, bytes }
+      } catch (error) {
+        if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
+        health.failed(host, stripe.pack, index, error)
+        reasons.push(`${host.slice(0, 8)}: ${toMoyaiError(error).message}`)
+      }
+    }
+    const why = reasons.length === 0 ? 'no host is known to have it' : reasons.join(', ')
+    throw new MoyaiError('NOT_FOUND', `shard ${index} (${why})`)
+  }
+
+  async #rebuildAll(
+    attempt: Attempt,
+    lost: Wanted[],
+    found: Columns[],
+    reasons: Map<number, string>,
+  ): Promise<Columns[]> {
+    const rebuilt = lost.map(({ index, start, length }): Columns => ({
+      index,
+      start,
+      bytes: new Uint8Array(length),
+    }))
+    const from = Math.min(...lost.map(({ start }) => start))
+    const to = Math.max(...lost.map(({ start, length }) => start + length))
+    for (let start = from; start < to; start += COLUMNS_MAX) {
+      const length = Math.min(COLUMNS_MAX, to - start)
+      const shards = await this.#rebuild(attempt, { start, length }, lost, found, reasons)
+      for (const columns of rebuilt) copyColumns(shards, { start, length }, columns)
+    }
+    return rebuilt
+  }
+
+  /** All shards of the columns [start, start + length), one after another. */
+  async #rebuild(
+    attempt: Attempt,
+    range: { start: number; length: number },
+    lost: Wanted[],
+    found: Columns[],
+    reasons: Map<number, string>,
+  ): Promise<Uint8Array> {
+    const { k, m } = attempt.stripe
+    const { start, length } = range
+    const gathered = new Map<number, Uint8Array>()
+    for (const { index, start: begin, bytes } of found) {
+      const end = begin + bytes.length
+      if (begin > start || end < start + length || gathered.size === k) continue
+      gathered.set(index, bytes.subarray(start - begin, start - begin + length))
+    }
+    const skip = new Set([...gathered.keys(), ...lost.map(({ index }) => index)])
+    const candidates = await this.#components.holders.order(attempt.stripe, skip)
+    while (gathered.size < k) {
+      const next = candidates.splice(0, k - gathered.size)
+      if (next.length === 0) throw tooFew(attempt.stripe, gathered.size, reasons)
+      await Promise.all(
+        next.map(async (index) => {
+          try {
+            const columns = await this.#fetch(attempt, { index, start, length })
+            gathered.set(index, columns.bytes)
+          } catch (error) {
+            reasons.set(index, toMoyaiError(error).message)
+          }
+        }),
+      )
+      attempt.signal.throwIfAborted()
+    }
+    const shards = new Uint8Array((k + m) * length)
+    for (const [index, bytes] of gathered) shards.set(bytes, index * length)
+    const present = Array.from({ length: k + m }, (_, index) => gathered.has(index))
+    return this.#components.opening.rebuild({ code: { k, m }, length, shards, present })
+  }
+}
+
+/** Which columns of which data shards make up the range of the pack. */
+function shardRanges(
+  stripe: StripeDescriptor,
+  { offset, length }: { offset: number; length: number },
+): Wanted[] {
+  const { k, shardLength } = stripe
+  assert(length > 0 && offset >= 0 && offset + length <= k * shardLength, 'a range of the pack')
+  const wanted: Wanted[] = []
+  for (let at = offset; at < offset + length;) {
+    const index = Math.floor(at / shardLength)
+    const end = Math.min(offset + length, (index + 1) * shardLength)
+    wanted.push({ index, start: at - index * shardLength, length: end - at })
+    at = end
+  }
+  return wanted
+}
+
+function assemble(
+  stripe: StripeDescriptor,
+  range: { offset: number; length: number },
+  found: readonly Columns[],
+): Uint8Array<ArrayBuffer> {
+  const wanted = shardRanges(stripe, range)
+  const bytes = new Uint8Array(range.length)
+  let filled = 0
+  for (const { index, start, length } of wanted) {
+    const columns = found.find((one) => one.index === index && one.start === start)
+    assert(columns !== undefined && columns.bytes.length === length, 'every part was found')
+    bytes.set(columns.bytes, filled)
+    filled += length
+  }
+  return bytes
+}
+
+/** Copies what `range` and the lost `columns` have in common. */
+function copyColumns(
+  shards: Uint8Array,
+  range: { start: number; length: number },
+  columns: Columns,
+): void {
+  const from = Math.max(range.start, columns.start)
+  const to = Math.min(range.start + range.length, columns.start + columns.bytes.length)
+  if (from >= to) return
+  const base = columns.index * range.length - range.start
+  columns.bytes.set(shards.subarray(base + from, base + to), from - columns.start)
+}
+
+function tooFew(
+  stripe: StripeDescriptor,
+  have: number,
+  reasons: ReadonlyMap<number, string>,
+): MoyaiError {
+  const why = [...reasons.values()].join('; ')
+  return new MoyaiError(
+    'UNRECOVERABLE',
+    `pack ${toHex(stripe.pack).slice(0, 8)}: ${have} of ${stripe.k} shards could be read: ${why}`,
+    { hint: 'bring back a host that holds shards of this vault and try again' },
+  )
+}

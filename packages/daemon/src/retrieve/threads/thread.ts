@@ -1,0 +1,117 @@
+/**
+ * Calls into a worker thread: numbered requests, answers in any order, errors as MoyaiError again.
+ *
+ * Large buffers are transferred, not copied. A thread that dies fails what it had in hand; the next call starts a
+ * new one.
+ */
+
+import { parentPort, Worker } from 'node:worker_threads'
+
+import { assert, isErrorCode, MoyaiError, toMoyaiError } from '@moyai/protocol'
+import type { ErrorCode } from '@moyai/protocol'
+
+type Request = { id: number; method: string; argument: unknown }
+type Reply =
+  | { id: number; result: unknown }
+  | { id: number; error: { code: ErrorCode; message: string } }
+type Waiting = { resolve: (result: unknown) => void; reject: (error: MoyaiError) => void }
+
+/** Every method of a thread: its one argument and its result. */
+export type Methods = Record<string, (argument: never) => { result: unknown; transfer?: Transfer }>
+/** Buffers whose memory moves to the other side. */
+export type Transfer = readonly ArrayBuffer[]
+type ArgumentOf<M extends Methods, N extends keyof M> = Parameters<M[N]>[0]
+type ResultOf<M extends Methods, N extends keyof M> = ReturnType<M[N]>['result']
+
+/** One worker thread that serves the methods `M`. */
+export class Thread<M extends Methods> {
+  readonly #url: URL
+  readonly #data: unknown
+  readonly #waiting = new Map<number, Waiting>()
+  #worker: Worker | undefined
+  #next = 0
+  #closed = false
+
+  /** `url`: the module that calls `serveThread`; `data`: what it finds as `workerData`. */
+  constructor(url: URL, data: unknown) {
+    this.#url = url
+    this.#data = data
+  }
+
+  /** Requests that have no answer yet. */
+  get busy(): number {
+    return this.#waiting.size
+  }
+
+  call<N extends keyof M & string>(
+    method: N,
+    argument: ArgumentOf<M, N>,
+    transfer: Transfer = [],
+  ): Promise<ResultOf<M, N>> {
+    if (this.#closed) return Promise.reject(new MoyaiError('ABORTED', 'the thread was closed'))
+    const worker = (this.#worker ??= this.#start())
+    const id = this.#next++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: resolve as (result: unknown) => void, reject })
+      const request: Request = { id, method, argument }
+      worker.postMessage(request, [...transfer])
+    })
+  }
+
+  /** Ends the thread; what it had in hand is rejected with ABORTED. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const worker = this.#worker
+    this.#worker = undefined
+    this.#fail(new MoyaiError('ABORTED', 'the thread was closed'))
+    await worker?.terminate()
+  }
+
+  #start(): Worker {
+    const worker = new Worker(this.#url, { workerData: this.#data })
+    worker.on('message', (reply: Reply) => this.#settle(reply))
+    worker.on('error', (error) => this.#fail(toMoyaiError(error)))
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined
+      this.#fail(new MoyaiError('INTERNAL', 'a worker thread ended'))
+    })
+    worker.unref() // a thread that waits for work does not keep the daemon alive
+    return worker
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id)
+    if (waiting === undefined) return
+    this.#waiting.delete(reply.id)
+    if ('error' in reply) waiting.reject(new MoyaiError(reply.error.code, reply.error.message))
+    else waiting.resolve(reply.result)
+  }
+
+  #fail(error: MoyaiError): void {
+    const waiting = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { reject } of waiting) reject(error)
+  }
+}
+
+/** The module beside `base` (its `import.meta.url`): TypeScript in a checkout, JavaScript when it was built. */
+export function threadModule(name: string, base: string): URL {
+  return new URL(`${name}.${base.endsWith('.ts') ? 'ts' : 'js'}`, base)
+}
+
+/** Answers the calls of the `Thread` that started this one. */
+export function serveThread(methods: Methods): void {
+  const port = parentPort
+  assert(port !== null, 'in a worker thread')
+  port.on('message', (request: Request) => {
+    try {
+      const method = methods[request.method] as (argument: unknown) => ReturnType<Methods[string]>
+      const { result, transfer } = method(request.argument)
+      port.postMessage({ id: request.id, result }, [...(transfer ?? [])])
+    } catch (error) {
+      const { code, message } = toMoyaiError(error)
+      const known = isErrorCode(code) ? code : 'INTERNAL'
+      port.postMessage({ id: request.id, error: { code: known, message } })
+    }
+  })
+}
