@@ -1,0 +1,504 @@
+/**
+ * This host on the network: the libp2p node, who may connect, which protocols are served, and the lanes.
+ *
+ * Only certified hosts get a connection. While an invite is open, some strangers may connect for half a minute, and the one
+ * protocol that answers them is the one registered with `strangers` (join); anything else costs them the connection.
+ */
+
+import type { Connection, ConnectionGater, PeerId, Stream } from '@libp2p/interface'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import {
+  assert,
+  ed25519Signer,
+  isMoyaiError,
+  MoyaiError,
+  toHex,
+  toMoyaiError,
+  type Signer,
+} from '@moyai/protocol'
+import { ByteBudget } from './budget.ts'
+import * as events from './events.ts'
+import { hexOfPeerId, peerIdOfHex, privateKeyOfSeed } from './identity.ts'
+import { Lane, type ExchangeHandler } from './lane.ts'
+import { LanePool, type LaneRequest } from './lane-pool.ts'
+import * as limits from './limits.ts'
+import { PeerTable, type Member, type PeerState } from './peers.ts'
+import { createTransport, type Node } from './transport.ts'
+import type { NetworkComponents, NetworkOptions, PeerEvent, Violation } from './types.ts'
+import type { Exchange } from './exchange.ts'
+
+/** A protocol served over lanes. */
+export type Protocol = {
+  id: string
+  handler: ExchangeHandler
+  strangers: boolean
+  requestBytesMax: number
+  responseBytesMax: number
+  requestsMax: number
+  /** Lanes that this host opens to one peer. */
+  lanesMax: number
+}
+
+/** Why a peer is allowed: a member, a stranger who may join, or a host that we dialed in order to join. */
+type Standing = 'member' | 'expected' | 'stranger' | 'unknown'
+
+export class Host {
+  readonly self: string
+  readonly signer: Signer
+  readonly #node: Node
+  readonly #components: NetworkComponents
+  readonly #protocols = new Map<string, Protocol>()
+  readonly #pool: LanePool
+  readonly #peers: PeerTable
+  readonly #serveBudget = new ByteBudget({
+    bytesMax: limits.SERVE_BUDGET_BYTES,
+    bytesMaxPerOwner: limits.SERVE_BUDGET_BYTES_PER_PEER,
+  })
+  readonly #fetchBudget = new ByteBudget({ bytesMax: limits.FETCH_BUDGET_BYTES })
+  /** Every lane, opened by either side: their deadlines are looked at in one loop. */
+  readonly #lanes = new Set<Lane>()
+  /** Lanes that peers opened, by connection. */
+  readonly #inbound = new Map<Lane, { connection: Connection; protocol: string }>()
+  /** Connections of hosts that are no members, with the time of their opening. */
+  readonly #strangers = new Map<Connection, number>()
+  /** Hosts that `requestAt` is asking. */
+  readonly #expected = new Map<string, number>()
+  readonly #serving = new Map<string, number>()
+  readonly #listeners = new Set<{ event: PeerEvent; listener: (host: string) => void }>()
+  readonly #stop = new AbortController()
+  #servingCount = 0
+  #ticking: Promise<void> | undefined
+  /** For the log and for tests. */
+  onViolation: (violation: Violation) => void = () => {}
+
+  private constructor(node: Node, signer: Signer, components: NetworkComponents) {
+    this.#node = node
+    this.#components = components
+    this.signer = signer
+    this.self = toHex(signer.publicKey)
+    this.#pool = new LanePool({
+      open: (peer, protocol) => this.#openLane(peer, protocol),
+      lanesMax: (protocol) => this.#protocol(protocol).lanesMax,
+    })
+    const links = {
+      connected: (host: string) => this.#link(host),
+      dial: (member: Member, signal: AbortSignal) => this.#dialMember(member, signal),
+      changed: (host: string, connected: boolean) => this.#announce(host, connected),
+    }
+    this.#peers = new PeerTable({ self: this.self, links }, components)
+    node.addEventListener('connection:open', (event) => this.#onOpen(event.detail))
+    node.addEventListener('connection:close', (event) => this.#onClose(event.detail))
+  }
+
+  /** Builds a host that is not started. CONFIG_INVALID when an address is none. */
+  static async create(options: NetworkOptions, components: NetworkComponents): Promise<Host> {
+    // The node needs the gater before the host exists that decides; nothing asks it before `start`.
+    const late: { host?: Host } = {}
+    const gate = (peer: PeerId, inbound: boolean): boolean =>
+      late.host === undefined || !late.host.#admits(peer, inbound)
+    const gater: ConnectionGater = {
+      denyDialPeer: (peer) => gate(peer, false),
+      denyOutboundEncryptedConnection: (peer) => gate(peer, false),
+      denyInboundEncryptedConnection: (peer) => gate(peer, true),
+      filterMultiaddrForPeer: (peer) => !gate(peer, false),
+    }
+    const listen = options.listen.map((address) => checkedAddress(address).toString())
+    const announce = (options.announce ?? []).map((address) => checkedAddress(address).toString())
+    const privateKey = await privateKeyOfSeed(options.seed)
+    const node = await createTransport({ privateKey, listen, announce, gater })
+    late.host = new Host(node, ed25519Signer(options.seed), components)
+    return late.host
+  }
+
+  // ---- life ------------------------------------------------------------------------------------------------------
+
+  async start(): Promise<void> {
+    await this.#node.start()
+    this.#ticking = this.#tickForever()
+    this.refresh()
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#peers.stop()
+    await this.#ticking
+    await this.#pool.close()
+    await Promise.all([...this.#inbound.keys()].map((lane) => lane.close()))
+    await this.#node.stop()
+  }
+
+  async #tickForever(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#components.clock.sleep(limits.TICK_MS, this.#stop.signal)
+      } catch {
+        // Interrupted: the host stops.
+        return
+      }
+      this.#tick()
+    }
+  }
+
+  #tick(): void {
+    const now = this.#components.clock.monotonic()
+    for (const lane of this.#lanes) lane.tick()
+    for (const [connection, since] of this.#strangers) {
+      if (this.#standing(connection.remotePeer) === 'member') this.#strangers.delete(connection)
+      else if (now - since > limits.STRANGER_MS) this.#cut(connection, 'a stranger stayed too long')
+    }
+    this.refresh()
+  }
+
+  /** Follows the membership: closes connections of hosts that are gone, dials those that are new. */
+  refresh(): void {
+    if (this.#stop.signal.aborted) return
+    for (const connection of this.#node.getConnections()) {
+      if (this.#standing(connection.remotePeer) === 'unknown') {
+        if (!this.#strangers.has(connection))
+          this.#cut(connection, 'the host is no member any more')
+      }
+    }
+    this.#peers.refresh(this.#components.membership.members())
+    this.#closeSurplus()
+  }
+
+  addresses(): string[] {
+    return this.#node.getMultiaddrs().map((address) => address.toString())
+  }
+
+  peers(): PeerState[] {
+    return this.#peers.list()
+  }
+
+  isConnected(host: string): boolean {
+    return this.#bestConnection(host) !== undefined
+  }
+
+  on(event: PeerEvent, listener: (host: string) => void): () => void {
+    const entry = { event, listener }
+    this.#listeners.add(entry)
+    return () => void this.#listeners.delete(entry)
+  }
+
+  #announce(host: string, connected: boolean): void {
+    events.peerChanged(this.#components.logger, host, connected)
+    const event: PeerEvent = connected ? 'peer:up' : 'peer:down'
+    for (const entry of this.#listeners) if (entry.event === event) entry.listener(host)
+  }
+
+  // ---- who may connect -------------------------------------------------------------------------------------------
+
+  #standing(peer: PeerId): Standing {
+    const host = hexOfPeerId(peer)
+    if (host === undefined || host === this.self) return 'unknown'
+    if (this.#components.membership.isMember(host)) return 'member'
+    if (this.#expected.has(host)) return 'expected'
+    return 'unknown'
+  }
+
+  #admits(peer: PeerId, inbound: boolean): boolean {
+    if (this.#standing(peer) !== 'unknown') return true
+    const host = hexOfPeerId(peer)
+    if (!inbound || host === undefined || host === this.self) return false
+    return (
+      this.#components.membership.strangersWelcome() && this.#strangers.size < limits.STRANGERS_MAX
+    )
+  }
+
+  #onOpen(connection: Connection): void {
+    if (this.#standing(connection.remotePeer) !== 'member') {
+      // Several upgrades can pass the gate at once: the count is taken again.
+      if (this.#strangers.size >= limits.STRANGERS_MAX) {
+        return this.#cut(connection, 'too many strangers')
+      }
+      this.#strangers.set(connection, this.#components.clock.monotonic())
+    }
+    this.refresh()
+  }
+
+  #onClose(connection: Connection): void {
+    this.#strangers.delete(connection)
+    this.refresh()
+  }
+
+  #cut(connection: Connection, why: string): void {
+    this.#strangers.delete(connection)
+    connection.abort(new Error(why))
+  }
+
+  // ---- connections -----------------------------------------------------------------------------------------------
+
+  #link(host: string): { rttMs?: number } | undefined {
+    const connection = this.#bestConnection(host)
+    if (connection === undefined) return undefined
+    return connection.rtt === undefined ? {} : { rttMs: connection.rtt }
+  }
+
+  /** Open connections to `host`, the one that both sides keep first: dialed by the lower id, then the oldest. */
+  #connections(host: string): Connection[] {
+    const lowerDials = this.self < host ? 'outbound' : 'inbound'
+    const rank = (connection: Connection): number => (connection.direction === lowerDials ? 0 : 1)
+    return this.#node
+      .getConnections(peerIdOfHex(host))
+      .filter((connection) => connection.status === 'open')
+      .sort((a, b) => rank(a) - rank(b) || a.timeline.open - b.timeline.open)
+  }
+
+  #bestConnection(host: string): Connection | undefined {
+    return this.#connections(host)[0]
+  }
+
+  /** Both hosts may have dialed at once: the connection that neither keeps goes when no lane uses it. */
+  #closeSurplus(): void {
+    for (const { host, connected } of this.#peers.list()) {
+      if (!connected) continue
+      for (const surplus of this.#connections(host).slice(1)) {
+        const used = surplus.streams.some((stream) => this.#protocols.has(stream.protocol))
+        if (!used) surplus.close().catch((error: unknown) => surplus.abort(toMoyaiError(error)))
+      }
+    }
+  }
+
+  async #dialMember(member: Member, signal: AbortSignal): Promise<void> {
+    await this.#dial(member, signal)
+    this.refresh()
+  }
+
+  async #dial(member: Member, signal: AbortSignal): Promise<Connection> {
+    const peer = peerIdOfHex(member.host)
+    const addresses: Multiaddr[] = []
+    for (const text of member.addresses) {
+      const address = addressOf(text, peer)
+      if (address !== undefined) addresses.push(address)
+    }
+    if (addresses.length === 0) {
+      throw new MoyaiError('HOST_UNREACHABLE', 'no usable address is known of this host')
+    }
+    try {
+      const timeout = AbortSignal.timeout(limits.DIAL_TIMEOUT_MS)
+      return await this.#node.dial(addresses, { signal: AbortSignal.any([signal, timeout]) })
+    } catch (cause) {
+      const unexpected = cause instanceof Error && cause.name === 'UnexpectedPeerError'
+      if (unexpected) {
+        throw new MoyaiError('IDENTITY_MISMATCH', 'another host answers at this address', { cause })
+      }
+      throw new MoyaiError('HOST_UNREACHABLE', 'the host does not answer at its addresses', {
+        cause,
+      })
+    }
+  }
+
+  // ---- protocols -------------------------------------------------------------------------------------------------
+
+  /** Serves `protocol`; once per id, before or after `start`. */
+  register(protocol: Protocol): void {
+    assert(!this.#protocols.has(protocol.id), 'a protocol is registered once')
+    this.#protocols.set(protocol.id, protocol)
+    const serve = async (stream: Stream, connection: Connection): Promise<void> => {
+      this.#onStream(protocol, stream, connection)
+    }
+    const streams = limits.STREAMS_PER_PROTOCOL_MAX
+    const options = { maxInboundStreams: streams, maxOutboundStreams: streams }
+    this.#node.handle(protocol.id, serve, options).catch((error: unknown) => {
+      events.handlerFailed(this.#components.logger, protocol.id, toMoyaiError(error))
+    })
+  }
+
+  #protocol(id: string): Protocol {
+    const protocol = this.#protocols.get(id)
+    assert(protocol !== undefined, `protocol ${id} is registered`)
+    return protocol
+  }
+
+  #onStream(protocol: Protocol, stream: Stream, connection: Connection): void {
+    const host = hexOfPeerId(connection.remotePeer)
+    const standing = this.#standing(connection.remotePeer)
+    const stranger = standing !== 'member'
+    if (host === undefined || (stranger && !protocol.strangers)) {
+      stream.abort(new Error('not for strangers'))
+      // A host that we are asking to let us in may know us as a member before we know it: no fault of its.
+      if (standing !== 'expected') this.#cut(connection, 'a stranger asked for more than to join')
+      return
+    }
+    if (!this.#makeRoom(host, protocol.id, connection)) {
+      return stream.abort(new Error('too many lanes'))
+    }
+    const requestBytesMax = stranger
+      ? Math.min(protocol.requestBytesMax, limits.STRANGER_MESSAGE_BYTES_MAX)
+      : protocol.requestBytesMax
+    const lane = new Lane(
+      {
+        stream,
+        peer: host,
+        limits: { requestBytesMax, responseBytesMax: protocol.responseBytesMax },
+        requestsMax: stranger ? 1 : protocol.requestsMax,
+        handler: (exchange) => this.#serve(protocol, exchange),
+      },
+      { clock: this.#components.clock, budget: this.#serveBudget },
+    )
+    this.#lanes.add(lane)
+    this.#inbound.set(lane, { connection, protocol: protocol.id })
+    void this.#follow(lane, connection, protocol.id)
+  }
+
+  /** A peer that lost its connection opens its lanes anew before the old ones are noticed dead: those go first. */
+  #makeRoom(host: string, protocol: string, connection: Connection): boolean {
+    const theirs = [...this.#inbound].filter(
+      ([lane, at]) => lane.peer === host && at.protocol === protocol,
+    )
+    if (theirs.length < limits.INBOUND_LANES_PER_PEER_MAX) return true
+    const stale = theirs.find(([, at]) => at.connection !== connection)
+    if (stale === undefined) return false
+    void stale[0].close()
+    this.#inbound.delete(stale[0])
+    return true
+  }
+
+  async #follow(lane: Lane, connection: Connection, protocol: string): Promise<void> {
+    const { error, violation } = await lane.ended
+    this.#lanes.delete(lane)
+    this.#inbound.delete(lane)
+    if (error.code === 'INTERNAL') {
+      events.handlerFailed(this.#components.logger, protocol, error)
+    }
+    if (!violation) return
+    events.violated(this.#components.logger, lane.peer, protocol, error)
+    this.onViolation({ host: lane.peer, protocol, error })
+    try {
+      await connection.close({ signal: AbortSignal.timeout(limits.FAREWELL_MS) })
+    } catch {
+      // It does not close in order: it is cut below.
+    } finally {
+      this.#cut(connection, 'protocol violation')
+    }
+  }
+
+  async #serve(protocol: Protocol, exchange: Exchange): Promise<void> {
+    const own = this.#serving.get(exchange.peer) ?? 0
+    if (own >= limits.HANDLERS_PER_PEER_MAX || this.#servingCount >= limits.HANDLERS_MAX) {
+      throw new MoyaiError('BUSY', 'too many requests are being served', {
+        hint: 'try again later',
+      })
+    }
+    // A lane outlives a change of membership: each request is asked again.
+    const member = this.#components.membership.isMember(exchange.peer)
+    if (!member && !protocol.strangers) {
+      throw new MoyaiError('NOT_A_MEMBER', 'this host is not a member of the pool')
+    }
+    this.#serving.set(exchange.peer, own + 1)
+    this.#servingCount += 1
+    try {
+      await protocol.handler(exchange)
+    } catch (error) {
+      const known = toMoyaiError(error)
+      if (known.code === 'INTERNAL') {
+        events.handlerFailed(this.#components.logger, protocol.id, known)
+      }
+      throw known
+    } finally {
+      this.#servingCount -= 1
+      const left = (this.#serving.get(exchange.peer) ?? 1) - 1
+      if (left === 0) this.#serving.delete(exchange.peer)
+      else this.#serving.set(exchange.peer, left)
+    }
+  }
+
+  // ---- asking ----------------------------------------------------------------------------------------------------
+
+  /** Sends a request to a connected member over a pooled lane. HOST_UNREACHABLE when it is not connected. */
+  async request(host: string, protocol: string, request: LaneRequest): Promise<Exchange> {
+    return this.#pool.request(host, protocol, request)
+  }
+
+  /** Opens a connection to `host`, member or not, and one lane of its own for `use`; both are let go afterwards. */
+  async withLaneTo<T>(
+    target: Member & { protocol: string; signal?: AbortSignal },
+    use: (lane: Lane) => Promise<T>,
+  ): Promise<T> {
+    const { host, protocol } = target
+    this.#expected.set(host, (this.#expected.get(host) ?? 0) + 1)
+    const signal = target.signal ?? this.#stop.signal
+    try {
+      const connection = await this.#dial(target, AbortSignal.any([signal, this.#stop.signal]))
+      const lane = await this.#newLane(connection, host, protocol)
+      try {
+        return await use(lane)
+      } finally {
+        await lane.close()
+      }
+    } finally {
+      const left = (this.#expected.get(host) ?? 1) - 1
+      if (left === 0) this.#expected.delete(host)
+      else this.#expected.set(host, left)
+    }
+  }
+
+  async #openLane(host: string, protocol: string): Promise<Lane> {
+    const connection = this.#bestConnection(host)
+    if (connection === undefined) {
+      throw new MoyaiError('HOST_UNREACHABLE', 'the host is not connected')
+    }
+    return this.#newLane(connection, host, protocol)
+  }
+
+  async #newLane(connection: Connection, host: string, id: string): Promise<Lane> {
+    const protocol = this.#protocol(id)
+    try {
+      const signal = AbortSignal.timeout(limits.HELLO_DEADLINE_MS)
+      const stream = await connection.newStream(id, { signal, ...OUTBOUND })
+      const { requestBytesMax, responseBytesMax } = protocol
+      const lane = new Lane(
+        {
+          stream,
+          peer: host,
+          limits: { requestBytesMax, responseBytesMax },
+          requestsMax: protocol.requestsMax,
+        },
+        { clock: this.#components.clock, budget: this.#fetchBudget },
+      )
+      this.#lanes.add(lane)
+      void this.#follow(lane, connection, id)
+      await lane.opened()
+      return lane
+    } catch (cause) {
+      if (isMoyaiError(cause, 'UNKNOWN_VERSION', 'NOT_A_MEMBER')) throw cause
+      throw new MoyaiError('HOST_UNREACHABLE', 'the host did not open a lane', { cause })
+    }
+  }
+
+  /** What the process has buffered or promised for peers, for tests and metrics. */
+  get usage(): { serveBytes: number; fetchBytes: number; lanes: number; strangers: number } {
+    return {
+      serveBytes: this.#serveBudget.usedBytes,
+      fetchBytes: this.#fetchBudget.usedBytes,
+      lanes: this.#lanes.size,
+      strangers: this.#strangers.size,
+    }
+  }
+}
+
+const OUTBOUND = { maxOutboundStreams: limits.STREAMS_PER_PROTOCOL_MAX } as const
+
+function checkedAddress(text: string): Multiaddr {
+  try {
+    return multiaddr(text)
+  } catch (cause) {
+    throw new MoyaiError('CONFIG_INVALID', `not a network address: ${text}`, {
+      hint: 'addresses look like /ip4/192.0.2.7/tcp/4001',
+      cause,
+    })
+  }
+}
+
+/** A member's address ending in its peer id; undefined when it is none or ends in another id. */
+function addressOf(text: string, peer: PeerId): Multiaddr | undefined {
+  try {
+    const address = multiaddr(text)
+    const id = address.getComponents().find((component) => component.name === 'p2p')?.value
+    if (id === undefined) return address.encapsulate(`/p2p/${peer.toString()}`)
+    return id === peer.toString() ? address : undefined
+  } catch {
+    // From another host's record: one that cannot be read is not dialed.
+    return undefined
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Who should be connected, who is, and when to try again.
+ *
+ * libp2p forgets addresses after an hour, peers after six, and stops reconnecting after five tries. A backup daemon runs for
+ * years beside machines that are off every night, so this table is our own: it follows the membership, dials for ever with a
+ * capped, jittered wait, and lets the host with the lower id dial first, so that two hosts seldom open two connections.
+ *
+ * Absent on purpose: timers and sockets. The network calls `refresh`; dialing is a callback.
+ */
+
+import { compareBytes, fromHex, type Clock, type Random } from '@moyai/protocol'
+import {
+  CONNECTION_STABLE_MS,
+  DIAL_DEFERENCE_MS,
+  DIALS_PARALLEL_MAX,
+  PEER_ADDRESSES_MAX,
+  RECONNECT_MS_MAX,
+  RECONNECT_MS_MIN,
+} from './limits.ts'
+
+/** Another host of the pool as membership knows it. `addresses` are multiaddrs; more than 16 are not tried. */
+export type Member = { host: string; addresses: readonly string[] }
+
+/** A peer's state. `lastSeen` in ms since the epoch, absent when never seen by this process. */
+export type PeerState = { host: string; connected: boolean; lastSeen?: number; rttMs?: number }
+
+/** What the table needs of the connections. */
+export type PeerLinks = {
+  /** Round-trip time when connected, in ms, or 0 when not measured yet; undefined when not connected. */
+  connected: (host: string) => { rttMs?: number } | undefined
+  /** Opens a connection; rejects when no address answers. */
+  dial: (member: Member, signal: AbortSignal) => Promise<void>
+  changed: (host: string, connected: boolean) => void
+}
+
+type Entry = {
+  member: Member
+  connectedSince: number | undefined
+  lastSeen: number | undefined
+  rttMs: number | undefined
+  failures: number
+  dialAt: number
+  dialing: boolean
+}
+
+/** Wait before the next dial after `failures` failed ones; `chance` from 0 to 1 spreads it over its upper half. */
+export function reconnectDelayMs(failures: number, chance: number): number {
+  const full = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(failures, 16))
+  return full * (0.5 + 0.5 * chance)
+}
+
+export class PeerTable {
+  readonly #self: string
+  readonly #links: PeerLinks
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #entries = new Map<string, Entry>()
+  readonly #stop = new AbortController()
+  #dials = 0
+
+  constructor(
+    options: { self: string; links: PeerLinks },
+    components: { clock: Clock; random: Random },
+  ) {
+    this.#self = options.self
+    this.#links = options.links
+    this.#clock = components.clock
+    this.#random = components.random
+  }
+
+  /** Takes over the present members, notices who came and went, and begins the dials that are due. */
+  refresh(members: Iterable<Member>): void {
+    const now = this.#clock.monotonic()
+    const present = new Set<string>()
+    for (const member of members) {
+      if (member.host === this.#self) continue
+      present.add(member.host)
+      this.#update(member, now)
+    }
+    for (const [host, entry] of this.#entries) {
+      if (present.has(host)) continue
+      this.#entries.delete(host)
+      if (entry.connectedSince !== undefined) this.#links.changed(host, false)
+    }
+    for (const entry of this.#entries.values()) this.#notice(entry, now)
+    for (const entry of this.#entries.values()) {
+      if (this.#dials >= DIALS_PARALLEL_MAX) break
+      if (this.#isDue(entry, now)) void this.#dial(entry)
+    }
+  }
+
+  /** Makes `host` be dialed at the next refresh, whatever it waited for. */
+  hurry(host: string): void {
+    const entry = this.#entries.get(host)
+    if (entry !== undefined) entry.dialAt = Math.min(entry.dialAt, this.#clock.monotonic())
+  }
+
+  isConnected(host: string): boolean {
+    return this.#entries.get(host)?.connectedSince !== undefined
+  }
+
+  list(): PeerState[] {
+    return [...this.#entries.values()].map((entry) => ({
+      host: entry.member.host,
+      connected: entry.connectedSince !== undefined,
+      ...(entry.lastSeen === undefined ? {} : { lastSeen: entry.lastSeen }),
+      ...(entry.rttMs === undefined ? {} : { rttMs: entry.rttMs }),
+    }))
+  }
+
+  /** Ends the dials under way. */
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  #update(member: Member, now: number): void {
+    const entry = this.#entries.get(member.host)
+    if (entry === undefined) {
+      this.#entries.set(member.host, {
+        member,
+        connectedSince: undefined,
+        lastSeen: undefined,
+        rttMs: undefined,
+        failures: 0,
+        dialAt: now + this.#deferenceMs(member.host),
+        dialing: false,
+      })
+      return
+    }
+    // A new address is news: the wait of the old ones does not count.
+    const known = new Set(entry.member.addresses)
+    if (member.addresses.some((address) => !known.has(address))) {
+      entry.failures = 0
+      entry.dialAt = Math.min(entry.dialAt, now + this.#deferenceMs(member.host))
+    }
+    entry.member = member
+  }
+
+  /** The lower id dials at once, the higher one only when that did not help. */
+  #deferenceMs(host: string): number {
+    return compareBytes(fromHex(this.#self), fromHex(host)) < 0 ? 0 : DIAL_DEFERENCE_MS
+  }
+
+  #notice(entry: Entry, now: number): void {
+    const link = this.#links.connected(entry.member.host)
+    const { host } = entry.member
+    if (link !== undefined) {
+      entry.lastSeen = this.#clock.now()
+      entry.rttMs = link.rttMs
+      if (entry.connectedSince !== undefined) {
+        if (now - entry.connectedSince >= CONNECTION_STABLE_MS) entry.failures = 0
+        return
+      }
+      entry.connectedSince = now
+      this.#links.changed(host, true)
+      return
+    }
+    if (entry.connectedSince === undefined) return
+    const lastedMs = now - entry.connectedSince
+    entry.connectedSince = undefined
+    if (lastedMs < CONNECTION_STABLE_MS) this.#postpone(entry, now)
+    else entry.dialAt = now + this.#deferenceMs(host)
+    this.#links.changed(host, false)
+  }
+
+  #isDue(entry: Entry, now: number): boolean {
+    const idle = entry.connectedSince === undefined && !entry.dialing
+    return idle && entry.member.addresses.length > 0 && now >= entry.dialAt
+  }
+
+  async #dial(entry: Entry): Promise<void> {
+    entry.dialing = true
+    this.#dials += 1
+    const { host, addresses } = entry.member
+    const member = { host, addresses: addresses.slice(0, PEER_ADDRESSES_MAX) }
+    try {
+      await this.#links.dial(member, this.#stop.signal)
+    } catch {
+      // A machine that is off is no event; the state shows who is not connected.
+      this.#postpone(entry, this.#clock.monotonic())
+    } finally {
+      entry.dialing = false
+      this.#dials -= 1
+    }
+  }
+
+  #postpone(entry: Entry, now: number): void {
+    const chance = (this.#random.bytes(1)[0] as number) / 255
+    entry.dialAt = now + reconnectDelayMs(entry.failures, chance)
+    entry.failures += 1
+  }
+}

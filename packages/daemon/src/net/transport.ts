@@ -1,0 +1,83 @@
+/**
+ * The libp2p node: TCP, Noise, yamux, identify and ping, configured as measured (limits.ts says why each value).
+ *
+ * Absent on purpose: relay, hole punching, discovery, port mapping and gossip, which later protocols bring; and a stored
+ * peerStore, because libp2p forgets peers by its own rules and membership decides here.
+ */
+
+import { noise } from '@chainsafe/libp2p-noise'
+import { identify, type Identify } from '@libp2p/identify'
+import {
+  FaultTolerance,
+  type ConnectionGater,
+  type Libp2p,
+  type PrivateKey,
+} from '@libp2p/interface'
+import { ping, type Ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import * as limits from './limits.ts'
+
+export type Node = Libp2p<{ identify: Identify; ping: Ping }>
+
+/** A node that is not started. `listen` and `announce` are multiaddrs. */
+export async function createTransport(o: {
+  privateKey: PrivateKey
+  listen: readonly string[]
+  announce: readonly string[]
+  gater: ConnectionGater
+}): Promise<Node> {
+  return createLibp2p({
+    start: false,
+    privateKey: o.privateKey,
+    addresses: { listen: [...o.listen], appendAnnounce: [...o.announce] },
+    transports: [
+      tcp({
+        inboundSocketInactivityTimeout: limits.SOCKET_INACTIVITY_MS,
+        outboundSocketInactivityTimeout: limits.SOCKET_INACTIVITY_MS,
+      }),
+    ],
+    // One address that cannot be listened on is reported, and the others still work.
+    transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        enableKeepAlive: true,
+        keepAliveInterval: limits.YAMUX_KEEP_ALIVE_MS,
+        maxInboundStreams: limits.STREAMS_PER_CONNECTION_MAX,
+        maxOutboundStreams: limits.STREAMS_PER_CONNECTION_MAX,
+        streamOptions: {
+          initialStreamWindowSize: limits.YAMUX_WINDOW_BYTES_INITIAL,
+          maxStreamWindowSize: limits.YAMUX_WINDOW_BYTES_MAX,
+          maxReadBufferLength: limits.STREAM_READ_BUFFER_BYTES_MAX,
+          maxWriteBufferLength: limits.STREAM_WRITE_BUFFER_BYTES_MAX,
+        },
+      }),
+    ],
+    connectionManager: {
+      maxConnections: limits.CONNECTIONS_MAX,
+      inboundConnectionThreshold: limits.INBOUND_CONNECTIONS_PER_SECOND_MAX,
+      maxIncomingPendingConnections: limits.INBOUND_CONNECTIONS_PENDING_MAX,
+      maxParallelDials: limits.DIALS_PARALLEL_MAX,
+      dialTimeout: limits.DIAL_TIMEOUT_MS,
+      addressDialTimeout: limits.ADDRESS_DIAL_TIMEOUT_MS,
+      maxPeerAddrsToDial: limits.PEER_ADDRESSES_MAX,
+      // libp2p gives up after five tries; peers.ts never does.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: {
+      pingInterval: limits.PING_INTERVAL_MS,
+      pingTimeout: {
+        minTimeout: limits.PING_TIMEOUT_MS_MIN,
+        maxTimeout: limits.PING_TIMEOUT_MS_MAX,
+      },
+    },
+    peerStore: {
+      maxAddressAge: limits.PEER_STORE_AGE_MS,
+      maxPeerAge: limits.PEER_STORE_AGE_MS,
+    },
+    connectionGater: o.gater,
+    services: { identify: identify(), ping: ping() },
+  })
+}
