@@ -1,6 +1,7 @@
 /** The public surface of the protocol package. */
 
 export * from './assert.ts'
+export * from './assess/index.ts'
 export * from './blake3/index.ts'
 export * from './bao/index.ts'
 export * from './bytes.ts'

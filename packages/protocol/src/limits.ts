@@ -52,8 +52,8 @@ export const PACK_BLOBS_MAX = 8192
 export const PACK_HEADER_BYTES = 80
 /** 48 bytes of plaintext and a tag, at the very end of a pack. */
 export const PACK_FOOTER_BYTES = 64
-/** 40 bytes for each chunk, about 70 for each blob: a quarter of a full pack, all in tiny files. */
-export const PACK_DIRECTORY_BYTES_MAX: number = 4 * MIB
+/** 40 bytes for each chunk, about 70 for each blob: 90 000 tiny files; its entries must fit an index segment. */
+export const PACK_DIRECTORY_BYTES_MAX: number = 3.5 * MIB
 /** Code bounds: k ≤ 8 and k + m ≤ 14 are what the picker uses (DESIGN §8); decoders allow a little more. */
 export const CODE_K_MAX = 32
 export const CODE_M_MAX = 16
@@ -69,7 +69,6 @@ export const STRIPE_ENVELOPE_BYTES_MAX = 2048
 export const SHARD_HEADER_BYTES_MAX: number = 3 * SHARD_PAYLOAD_ALIGNMENT
 /** Signature and about 260 bytes of fields. */
 export const RECEIPT_ENVELOPE_BYTES_MAX = 512
-export const VAULT_SALT_BYTES = 16
 /** Last millisecond of the year 9999: later times are nonsense, and overflow the calendars of some systems. */
 export const TIME_MAX = 253_402_300_799_999
 
@@ -123,6 +122,61 @@ export const ACL_BYTES_MAX: number = 64 * KIB
 /** Windows MAXIMUM_REPARSE_DATA_BUFFER_SIZE. */
 export const REPARSE_BYTES_MAX: number = 16 * KIB
 
+// ---- snapshot, logs, invite, sync ------------------------------------------------------------------------------
+
+/** An index segment is one blob; at least one pack's entries fit (asserted below). */
+export const INDEX_SEGMENT_BYTES_MAX: number = CHUNK_BYTES_MAX
+/** A writer ends a segment here: reading one back needs its value in memory. */
+export const INDEX_SEGMENT_BYTES_TARGET: number = 1 * MIB
+/** Packs in one segment: small packs of some blobs take about 1 KiB each. */
+export const INDEX_SEGMENT_PACKS_MAX = 8192
+/** Snapshot as CBOR: fits a vault-log entry with its seal and signature. */
+export const SNAPSHOT_BYTES_MAX: number = 960 * KIB
+/** Packs with the index of one run: at 16 MiB of index each, more than 500 TiB of new data. */
+export const SNAPSHOT_INDEX_PACKS_MAX = 4096
+export const SNAPSHOT_PATHS_MAX = 1024
+/** Linux PATH_MAX is 4096; Windows has 32 767 UTF-16 units. */
+export const PATH_BYTES_MAX: number = 96 * KIB
+export const SNAPSHOT_TAGS_MAX = 256
+export const SNAPSHOT_EXCLUDES_MAX = 1024
+/** Names, tags, patterns: in characters. */
+export const LABEL_LENGTH_MAX = 255
+export const EXCLUDE_LENGTH_MAX = 4096
+/** One vault-log entry (envelope): what a witness keeps for the owner. */
+export const LOG_ENTRY_BYTES_MAX: number = 1 * MIB
+/** Characters of an entry's kind. */
+export const LOG_KIND_LENGTH_MAX = 32
+/** Entries of one vault: one snapshot a minute for 1900 years; bounds sequence numbers far below 2^53. */
+export const LOG_SEQ_MAX: number = 1_000_000_000
+/** One pool-log statement (envelope); the largest, a host's, has about 900 bytes. */
+export const STATEMENT_BYTES_MAX: number = 8 * KIB
+/** Statements a host keeps: 300 hosts re-certified fifty times. */
+export const POOL_STATEMENTS_MAX = 16_384
+/** Hosts a pool may have (DESIGN §1: some hundreds). */
+export const POOL_HOSTS_MAX = 1024
+/** Characters of host and pool names, site and provider labels. */
+export const NAME_LENGTH_MAX = 63
+/** Rights in a delegation. */
+export const DELEGATION_RIGHTS_MAX = 16
+/** Addresses in an address record or an invite. */
+export const ADDRESSES_MAX = 16
+/** One multiaddr as text. */
+export const ADDRESS_LENGTH_MAX = 256
+export const ADDRESS_RECORD_BYTES_MAX: number = 8 * KIB
+export const INVITE_SECRET_BYTES = 16
+/** The whole token as text: 16 addresses of 256 characters in base64. */
+export const INVITE_TOKEN_LENGTH_MAX = 8192
+/** A statement, an address record and a few fields. */
+export const JOIN_REQUEST_BYTES_MAX: number = 32 * KIB
+/** All statements (16 384 of some 900 bytes would be 14 MiB) come in pages of sync; a join carries these. */
+export const JOIN_RESPONSE_BYTES_MAX: number = 4 * MIB
+/** A request or response of /moyai/sync/1; longer answers are paged. */
+export const SYNC_MESSAGE_BYTES_MAX: number = 4 * MIB
+/** Entries, statements or records in one sync message. */
+export const SYNC_ITEMS_MAX = 4096
+/** Text for people in a refusal. */
+export const REFUSAL_LENGTH_MAX = 512
+
 // ---- network -------------------------------------------------------------------------------------------------
 
 /** One DATA frame. 256 KiB is on the throughput plateau and keeps head-of-line blocking at some milliseconds. */
@@ -148,3 +202,14 @@ assert(
   SIGNATURE_BYTES + 384 + (CODE_K_MAX + CODE_M_MAX) * HASH_BYTES <= STRIPE_ENVELOPE_BYTES_MAX,
   'the descriptor of the largest code fits',
 )
+assert(
+  PACK_DIRECTORY_BYTES_MAX + STRIPE_ENVELOPE_BYTES_MAX + 4 * KIB <= INDEX_SEGMENT_BYTES_MAX,
+  'the entries of any pack fit a segment',
+)
+assert(
+  TREE_ENTRY_BYTES_MAX + SNAPSHOT_INDEX_PACKS_MAX * (HASH_BYTES + 2) < SNAPSHOT_BYTES_MAX,
+  'a root and all index packs fit a snapshot',
+)
+assert(SNAPSHOT_BYTES_MAX + 64 * KIB <= LOG_ENTRY_BYTES_MAX, 'a sealed snapshot fits a log entry')
+assert(LOG_ENTRY_BYTES_MAX + 4 * KIB <= SYNC_MESSAGE_BYTES_MAX, 'any log entry fits a sync message')
+assert(POOL_STATEMENTS_MAX * HASH_BYTES + KIB <= SYNC_MESSAGE_BYTES_MAX, 'all ids fit a message')

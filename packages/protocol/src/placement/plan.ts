@@ -13,6 +13,7 @@ import { DEFAULT_POLICY, domainOf } from './hosts.ts'
 import type { HostFacts, Policy } from './hosts.ts'
 import { placeableOf } from './spread.ts'
 import type { Caps } from './spread.ts'
+import type { StripeClass } from '../stripe/index.ts'
 
 /** Above eight data shards a repair moves nine shards to rebuild one, and more hosts must be awake to read. */
 export const PLAN_K_MAX = 8
@@ -24,11 +25,6 @@ const OVERHEAD_MAX = 3
 const OVERHEAD_MAX_SMALL_POOL = 4
 /** Below this, one site of three takes more than m shards. */
 const OVERHEAD_MIN = 1.75
-
-/** `data`: packs of file content. `meta`: trees and indexes. `critical`: what everything else is found by. */
-export type StripeClass = 'data' | 'meta' | 'critical'
-
-export const STRIPE_CLASSES: readonly StripeClass[] = ['data', 'meta', 'critical']
 
 export type CodePlan = {
   code: Code

@@ -1,0 +1,3 @@
+/** Receipts of shards and of log entries: spec/receipt.md. */
+
+export * from './receipt.ts'

@@ -1,0 +1,3 @@
+/** Shard files: spec/shard-file.md. */
+
+export * from './shard-file.ts'

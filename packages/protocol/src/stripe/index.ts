@@ -1,0 +1,3 @@
+/** Stripe descriptors: spec/stripe.md. */
+
+export * from './stripe.ts'
