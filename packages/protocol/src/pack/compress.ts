@@ -6,7 +6,7 @@
  * not fall back to zstd's slower streaming path.
  */
 
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from 'node:zlib'
 import { assert } from '../assert.ts'
 import { MoyaiError } from '../errors.ts'
 import { CHUNK_BYTES_MAX } from '../limits.ts'
@@ -69,21 +69,31 @@ export function compressBlob(
   return { compression: 'zstd', bytes: new Uint8Array(buffer, byteOffset, length) }
 }
 
+/** What Node gives with `info: true`; `bytesWritten` counts the input that was used. */
+type Decompressed = { buffer: Uint8Array; engine: { bytesWritten: number } }
+
 /** The `rawLength` bytes (at most CHUNK_BYTES_MAX) behind zstd-compressed `bytes`; MALFORMED for any other outcome. */
 export function decompressBlob(bytes: Uint8Array, rawLength: number): Uint8Array {
   assert(rawLength > 0 && rawLength <= CHUNK_BYTES_MAX, 'the raw length was checked')
-  let raw: Uint8Array
+  let result: Decompressed
   try {
-    raw = zstdDecompressSync(bytes, {
+    const options: ZstdOptions = {
       chunkSize: Math.max(rawLength, WORKING_BYTES_MIN),
       maxOutputLength: rawLength,
       params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
-    })
+      info: true,
+    }
+    // The type of `info: true` is missing from Node's declarations.
+    result = zstdDecompressSync(bytes, options) as unknown as Decompressed
   } catch (cause) {
     throw new MoyaiError('MALFORMED', 'blob does not decompress to its stated length', { cause })
   }
+  const raw = result.buffer
   if (raw.length !== rawLength) {
     throw new MoyaiError('MALFORMED', 'blob is shorter than its stated length')
+  }
+  if (result.engine.bytesWritten !== bytes.length) {
+    throw new MoyaiError('MALFORMED', 'bytes after the compressed blob')
   }
   return new Uint8Array(raw.buffer, raw.byteOffset, raw.length)
 }
