@@ -113,7 +113,7 @@ export class Holders {
   async #load(stripe: StripeDescriptor): Promise<Known> {
     const byIndex = new Map<number, string[]>()
     for (const { index, host } of await this.#components.index.holders(stripe.pack)) {
-      byIndex.set(index, [...(byIndex.get(index) ?? []), toHex(host)])
+      byIndex.set(index, [...(byIndex.get(index) ?? []), host])
     }
     return { byIndex, discoveredAt: Number.NEGATIVE_INFINITY }
   }

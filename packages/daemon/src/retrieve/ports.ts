@@ -3,9 +3,7 @@
  * ask. Structural types, the reading half of VaultIndex and ShardClient, so that a test gives in-memory ones.
  */
 
-import type { HolderRecord, ChunkLocation, StripeRecord } from '../store/index.ts'
-
-export type { ChunkLocation, HolderRecord, StripeRecord }
+import type { VaultIndex } from '../store/vault-index.ts'
 
 /** What names a range of one shard, and the hash against which every byte of it is verified. */
 export type ShardRange = {
@@ -40,9 +38,4 @@ export type ShardHosts = {
 }
 
 /** The reading half of `VaultIndex`. */
-export type PackIndex = {
-  lookupMany(ids: readonly Uint8Array[]): Promise<(ChunkLocation | undefined)[]>
-  stripe(pack: Uint8Array): Promise<StripeRecord | undefined>
-  stripes(): AsyncIterable<StripeRecord>
-  holders(pack: Uint8Array): Promise<HolderRecord[]>
-}
+export type PackIndex = Pick<VaultIndex, 'locate' | 'pack' | 'blobs' | 'packs' | 'holders'>
