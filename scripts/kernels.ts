@@ -1,8 +1,10 @@
 /**
- * Compiles the AssemblyScript kernels of packages/protocol/assembly and writes each as a TypeScript module that
- * exports the WebAssembly binary in base64, so that the protocol package needs no file at run time.
+ * Compiles the AssemblyScript kernels of packages/protocol/assembly and writes each as a TypeScript
+ * module that exports the WebAssembly binary in base64, so that the protocol package needs no file
+ * at run time.
  *
- * `node scripts/kernels.ts` writes them; test/kernels.test.ts compiles afresh and compares with what is committed.
+ * `node scripts/kernels.ts` writes them; test/kernels.test.ts compiles afresh and compares with
+ * what is committed.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -20,7 +22,8 @@ type Compiler = {
   ): Promise<{ error: Error | null }>
 }
 
-// The compiler's own types declare globals that clash with Node's; a name that is not a literal keeps them out.
+// The compiler's own types declare globals that clash with Node's; a name that is not a literal
+// keeps them out.
 const COMPILER: string = 'assemblyscript/asc'
 
 /** Source and generated module of each kernel, relative to the repository. */
@@ -37,7 +40,8 @@ export const KERNELS: readonly { source: string; target: string }[] = [
 
 const OPTIONS = [
   ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--use', 'abort='],
-  // static data only: two pages of 64 KiB hold it, and the memory never grows, so views of it stay valid
+  // static data only: two pages of 64 KiB hold it, and the memory never grows, so views of it stay
+  // valid
   ['--initialMemory', '2', '--maximumMemory', '2'],
 ].flat()
 

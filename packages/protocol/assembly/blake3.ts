@@ -1,14 +1,16 @@
 /**
  * BLAKE3 in WebAssembly SIMD: four chunks, or four parent nodes, at a time.
  *
- * The hash state of four inputs lies word by word in 16 vectors, lane by lane, so that one vector instruction does a
- * step of four compressions. The 16 words of the four message blocks are transposed into SCRATCH first. A round is a
- * loop whose message order comes from a table: unrolling all seven measured slower, for the code no longer fits the
- * instruction cache. Rotations are two shifts and an or: byte shuffles measured no faster, as V8 reloads their masks.
+ * The hash state of four inputs lies word by word in 16 vectors, lane by lane, so that one vector
+ * instruction does a step of four compressions. The 16 words of the four message blocks are
+ * transposed into SCRATCH first. A round is a loop whose message order comes from a table:
+ * unrolling all seven measured slower, for the code no longer fits the instruction cache. Rotations
+ * are two shifts and an or: byte shuffles measured no faster, as V8 reloads their masks.
  *
- * The tree is built level by level: neighbours are paired, an odd last node moves up as it is. That gives BLAKE3's
- * left-full tree for every count. The host writes bytes at INPUT, calls, and reads results at CVS or OUT.
- * Constants and names: https://github.com/BLAKE3-team/BLAKE3-specs (section 2).
+ * The tree is built level by level: neighbours are paired, an odd last node moves up as it is. That
+ * gives BLAKE3's left-full tree for every count. The host writes bytes at INPUT, calls, and reads
+ * results at CVS or OUT. Constants and names: https://github.com/BLAKE3-team/BLAKE3-specs (section
+ * 2).
  */
 
 const CHUNK_BYTES: i32 = 1024
@@ -55,7 +57,9 @@ let stackDepth: usize = 0
 export const KEY: usize = memory.data(32, 16)
 /** A finished hash: 32 bytes. */
 export const OUT: usize = memory.data(32, 16)
-/** Chaining values of the window: 64, and 4 for lanes beyond the end, whose results nobody reads. */
+/**
+ * Chaining values of the window: 64, and 4 for lanes beyond the end, whose results nobody reads.
+ */
 export const CVS: usize = memory.data(68 * 32, 16)
 /** Window of 64 KiB, and 4 KiB that lanes beyond the end may read. */
 export const INPUT: usize = memory.data(68 * 1024, 16)
@@ -65,7 +69,8 @@ for (let i: usize = 0; i < ROUNDS * 16; i++) {
 }
 
 function add3(a: v128, b: v128, c: v128): v128 {
-  // b is the message word, which is known early: adding it first shortens the chain of dependent steps
+  // b is the message word, which is known early: adding it first shortens the chain of dependent
+  // steps
   return i32x4.add(i32x4.add(a, b), c)
 }
 
@@ -99,7 +104,8 @@ function keyOf(flags: i32): usize {
 
 /**
  * Four inputs of `blocks` whole blocks each, `stride` bytes apart: their four CVs go to `out`.
- * Lane i has counter `counter + i * step`. One long function, because only locals live in registers.
+ * Lane i has counter `counter + i * step`. One long function, because only locals live in
+ * registers.
  */
 function hash4(
   input: usize,
@@ -252,7 +258,10 @@ function untranspose(from: usize, to: usize): void {
   v128.store(to + 3 * CV_BYTES, i64x2.shuffle(ab1, cd1, 1, 3))
 }
 
-/** Message words a, b, c, d of one block as the lanes of a vector; `order` is the round's row of WORD_ORDER. */
+/**
+ * Message words a, b, c, d of one block as the lanes of a vector; `order` is the round's row of
+ * WORD_ORDER.
+ */
 function gather(block: usize, order: usize, a: usize, b: usize, c: usize, d: usize): v128 {
   let x = v128.load32_zero(block + <usize>load<u8>(order + a) * 4)
   x = v128.load_lane<u32>(block + <usize>load<u8>(order + b) * 4, x, 1)
@@ -331,7 +340,8 @@ function hashParent(pair: usize, flags: i32, last: i32, out: usize): void {
 function hashChunks(length: i32, counter: u64, flags: i32): i32 {
   const whole = length / CHUNK_BYTES
   let done = 0
-  // two or three whole chunks cost less as four lanes, of which some work for nothing, than one by one
+  // two or three whole chunks cost less as four lanes, of which some work for nothing, than one by
+  // one
   for (; whole - done >= 2; done += 4) {
     hash4(
       INPUT + <usize>(done * CHUNK_BYTES),
@@ -366,7 +376,8 @@ function hashChunks(length: i32, counter: u64, flags: i32): i32 {
 function pairUp(cvs: usize, count: i32, flags: i32): i32 {
   const pairs = count >> 1
   let done = 0
-  // writing lags reading, so results, even those of lanes beyond the end, never reach the odd last CV
+  // writing lags reading, so results, even those of lanes beyond the end, never reach the odd last
+  // CV
   for (; pairs - done >= 2; done += 4) {
     hash4(
       cvs + <usize>(done * 2) * CV_BYTES,
@@ -401,8 +412,9 @@ export function hashWindow(length: i32, flags: i32): void {
 }
 
 /**
- * Window number `window` of a longer message: its CV goes on the stack, and `merges` times the top two become one
- * (the number of trailing zero bits of the windows so far; none for the last window, for `finish` has the rest).
+ * Window number `window` of a longer message: its CV goes on the stack, and `merges` times the top
+ * two become one (the number of trailing zero bits of the windows so far; none for the last window,
+ * for `finish` has the rest).
  */
 export function absorbWindow(length: i32, window: u32, flags: i32, merges: i32): void {
   if (window == 0) stackDepth = 0
@@ -424,7 +436,9 @@ export function finish(flags: i32): void {
   mergeTop(flags, ROOT, OUT)
 }
 
-/** CVs of the groups of 16 chunks of INPUT[0..length), never as root, into CVS; returns how many. */
+/**
+ * CVs of the groups of 16 chunks of INPUT[0..length), never as root, into CVS; returns how many.
+ */
 export function hashGroups(length: i32, firstGroup: u32): i32 {
   let count = hashChunks(length, <u64>firstGroup * GROUP_CHUNKS, 0)
   for (let size = 1; size < GROUP_CHUNKS; size <<= 1) count = pairUp(CVS, count, 0)

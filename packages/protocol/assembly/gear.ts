@@ -1,10 +1,12 @@
 /**
- * Gear scan in WebAssembly SIMD: finds the first place where the rolling hash falls below a threshold.
+ * Gear scan in WebAssembly SIMD: finds the first place where the rolling hash falls below a
+ * threshold.
  *
- * The gear hash `h = 2h + table[byte]` over 32 bits knows only the last 32 bytes. So a block of 16 KiB is cut into four
- * stretches of 4 KiB, each the lane of a vector, warmed with the 32 bytes before it; the running minimum over eight
- * steps tells whether any lane fell below. Then the block is scanned again byte by byte for the first such place:
- * results equal those of a scan byte by byte.
+ * The gear hash `h = 2h + table[byte]` over 32 bits knows only the last 32 bytes. So a block of 16
+ * KiB is cut into four stretches of 4 KiB, each the lane of a vector, warmed with the 32 bytes
+ * before it; the running minimum over eight steps tells whether any lane fell below. Then the block
+ * is scanned again byte by byte for the first such place: results equal those of a scan byte by
+ * byte.
  */
 
 const BLOCK_BYTES: i32 = 16384
@@ -67,7 +69,10 @@ function blockHasCut(block: usize, threshold: v128): bool {
   return false
 }
 
-/** Bytes from `from` up to and with the first one that brings the hash below `threshold`; 0 if none before `end`. */
+/**
+ * Bytes from `from` up to and with the first one that brings the hash below `threshold`; 0 if none
+ * before `end`.
+ */
 function scanBytes(from: usize, end: usize, threshold: u32): i32 {
   let hash = warm(from)
   for (let p = from; p < end; p++) {
@@ -78,8 +83,8 @@ function scanBytes(from: usize, end: usize, threshold: u32): i32 {
 }
 
 /**
- * How many bytes of the window's `length` to take so that the hash after the last of them is below `threshold`;
- * the first such place, or 0 if there is none.
+ * How many bytes of the window's `length` to take so that the hash after the last of them is below
+ * `threshold`; the first such place, or 0 if there is none.
  */
 export function scan(length: i32, threshold: u32): i32 {
   const thresholds = i32x4.splat(threshold)

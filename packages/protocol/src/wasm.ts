@@ -1,6 +1,6 @@
 /**
- * The little of WebAssembly that kernels need: no import, one memory of fixed size, numbers in and out.
- * Typed here because neither the ES library nor Node's types declare `WebAssembly`.
+ * The little of WebAssembly that kernels need: no import, one memory of fixed size, numbers in and
+ * out. Typed here because neither the ES library nor Node's types declare `WebAssembly`.
  */
 
 import { assert } from './assert.ts'
@@ -8,7 +8,9 @@ import { assert } from './assert.ts'
 /** A compiled kernel: immutable, cheap to make instances of. */
 export type KernelModule = { readonly module: object }
 
-/** An instance: its memory, addresses of its areas and its functions, by their names in the source. */
+/**
+ * An instance: its memory, addresses of its areas and its functions, by their names in the source.
+ */
 export type KernelInstance = {
   /** The whole memory. It never grows, so the view stays valid. */
   readonly memory: Uint8Array

@@ -9,8 +9,8 @@ import { groupHashes, rootFromGroups } from './tree.ts'
 const GROUPS_INITIAL = 256
 
 /**
- * Root and group hashes of a payload that arrives in pieces of any size. Holds one group of bytes and the hashes so
- * far; whole groups are hashed where they lie.
+ * Root and group hashes of a payload that arrives in pieces of any size. Holds one group of bytes
+ * and the hashes so far; whole groups are hashed where they lie.
  */
 export class GroupHasher {
   /** Bytes of the group that is not complete yet. */
@@ -54,7 +54,8 @@ export class GroupHasher {
     if (partial.length > 0 || this.#length === 0) this.#append(partial)
     const groups = this.#groups.slice(0, this.#groupCount * HASH_BYTES)
     if (this.#groupCount > 1) return { root: rootFromGroups(groups, this.#length), groups }
-    // a payload of exactly one group was hashed elsewhere than in #partial, unless it came in pieces
+    // a payload of exactly one group was hashed elsewhere than in #partial, unless it came in
+    // pieces
     return { root: sharedKernel().hash(this.#partial.subarray(0, this.#length)), groups }
   }
 

@@ -1,9 +1,9 @@
 /**
- * Slice proofs: what a holder sends before a stretch of a payload, so that the receiver can verify it group by group.
- * spec/hash.md §4.
+ * Slice proofs: what a holder sends before a stretch of a payload, so that the receiver can verify
+ * it group by group. spec/hash.md §4.
  *
- * A proof is a list of pairs and carries no structure of its own: both sides walk the tree in the same order, so that
- * each proof has exactly one valid length.
+ * A proof is a list of pairs and carries no structure of its own: both sides walk the tree in the
+ * same order, so that each proof has exactly one valid length.
  */
 
 import { sharedKernel } from '../blake3/kernel.ts'
@@ -27,9 +27,10 @@ import {
 const PAIR_BYTES = 2 * HASH_BYTES
 
 /**
- * The proof for `range` of a payload: for each parent node above a touched group, in pre-order, the two chaining values
- * below it (64 bytes). Empty for a payload of one group. `groups` are all group hashes of the payload. MALFORMED when
- * their count or the range does not fit `payloadLength`, TOO_LARGE when that is beyond HASHED_PAYLOAD_BYTES_MAX.
+ * The proof for `range` of a payload: for each parent node above a touched group, in pre-order, the
+ * two chaining values below it (64 bytes). Empty for a payload of one group. `groups` are all group
+ * hashes of the payload. MALFORMED when their count or the range does not fit `payloadLength`,
+ * TOO_LARGE when that is beyond HASHED_PAYLOAD_BYTES_MAX.
  */
 export function sliceProof(
   groups: Uint8Array,
@@ -55,9 +56,10 @@ export function sliceProof(
 }
 
 /**
- * The hashes of the groups of `range` (already checked) that `proof` proves to lie under `root`. A payload of one group
- * has an empty proof and no other hash than the root, which is then returned itself. HASH_MISMATCH when a pair does not
- * hash to what is above it, MALFORMED when the proof is shorter or longer than its one valid length.
+ * The hashes of the groups of `range` (already checked) that `proof` proves to lie under `root`. A
+ * payload of one group has an empty proof and no other hash than the root, which is then returned
+ * itself. HASH_MISMATCH when a pair does not hash to what is above it, MALFORMED when the proof is
+ * shorter or longer than its one valid length.
  */
 export function provenGroups(o: {
   root: Uint8Array

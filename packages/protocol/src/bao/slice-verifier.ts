@@ -20,11 +20,12 @@ export type SliceOptions = {
 }
 
 /**
- * Takes the bytes of `alignedRange` in order and gives back those of the asked range once their group is verified.
- * Nothing unverified leaves it. After its first error it refuses everything with that error.
+ * Takes the bytes of `alignedRange` in order and gives back those of the asked range once their
+ * group is verified. Nothing unverified leaves it. After its first error it refuses everything with
+ * that error.
  *
- * Verified bytes are views of what was pushed wherever a group came in one piece: a pushed buffer belongs to the
- * verifier, and must be neither reused nor shared memory.
+ * Verified bytes are views of what was pushed wherever a group came in one piece: a pushed buffer
+ * belongs to the verifier, and must be neither reused nor shared memory.
  */
 export class SliceVerifier {
   readonly #range: ByteRange
@@ -40,8 +41,9 @@ export class SliceVerifier {
   #failure: MoyaiError | undefined
 
   /**
-   * Verifies the whole proof. MALFORMED when the range is not within the payload or the proof has not exactly the
-   * length it must have, HASH_MISMATCH when it does not lead to `root`, TOO_LARGE beyond HASHED_PAYLOAD_BYTES_MAX.
+   * Verifies the whole proof. MALFORMED when the range is not within the payload or the proof has
+   * not exactly the length it must have, HASH_MISMATCH when it does not lead to `root`, TOO_LARGE
+   * beyond HASHED_PAYLOAD_BYTES_MAX.
    */
   constructor(options: SliceOptions) {
     const { root, payloadLength, offset, length, proof } = options
@@ -53,9 +55,9 @@ export class SliceVerifier {
   }
 
   /**
-   * Takes the next bytes of the cover, in any split; gives the parts of the asked range that they complete, in order.
-   * HASH_MISMATCH at the first bad group (what was good before it in the same call is withheld, too), MALFORMED when
-   * bytes follow the end of the cover.
+   * Takes the next bytes of the cover, in any split; gives the parts of the asked range that they
+   * complete, in order. HASH_MISMATCH at the first bad group (what was good before it in the same
+   * call is withheld, too), MALFORMED when bytes follow the end of the cover.
    */
   push(bytes: Uint8Array): Uint8Array[] {
     if (this.#failure !== undefined) throw this.#failure
@@ -95,13 +97,19 @@ export class SliceVerifier {
     return Math.min(GROUP_BYTES, this.#cover.length - this.#verified)
   }
 
-  /** How many of `available` bytes are whole groups; the cover's last one counts whatever its length. */
+  /**
+   * How many of `available` bytes are whole groups; the cover's last one counts whatever its
+   * length.
+   */
   #wholeGroups(available: number): number {
     const isAll = available === this.#cover.length - this.#verified
     return isAll ? available : available - (available % GROUP_BYTES)
   }
 
-  /** Verifies whole groups, which follow the verified bytes, and adds what was asked of them to `good`. */
+  /**
+   * Verifies whole groups, which follow the verified bytes, and adds what was asked of them to
+   * `good`.
+   */
   #verify(bytes: Uint8Array, good: Uint8Array[]): void {
     const offset = this.#cover.offset + this.#verified
     const at = (this.#verified / GROUP_BYTES) * HASH_BYTES

@@ -1,9 +1,9 @@
 /**
  * The BLAKE3 tree above groups of 16 KiB. spec/hash.md §3.
  *
- * Level 0 are the groups' chaining values; each level above pairs neighbours, and an odd last node moves up as it is.
- * The root has no chaining value of its own: it is
- * compressed with a flag, and its output is the plain BLAKE3 hash of the payload.
+ * Level 0 are the groups' chaining values; each level above pairs neighbours, and an odd last node
+ * moves up as it is. The root has no chaining value of its own: it is compressed with a flag, and
+ * its output is the plain BLAKE3 hash of the payload.
  */
 
 import { sharedKernel } from '../blake3/kernel.ts'
@@ -26,7 +26,10 @@ export function treeHeight(groups: number): number {
 /** A node by its place: it covers the groups from `index * 2^level` on. */
 export type TreeNode = { level: number; index: number }
 
-/** The nodes below `node` (of level 1 or more); an odd last node has only itself below it, and no compression. */
+/**
+ * The nodes below `node` (of level 1 or more); an odd last node has only itself below it, and no
+ * compression.
+ */
 export function nodesBelow(node: TreeNode, groups: number): TreeNode[] {
   const level = node.level - 1
   const left = { level, index: 2 * node.index }
@@ -81,8 +84,9 @@ export function spanOf(range: ByteRange): GroupSpan {
 }
 
 /**
- * The smallest stretch of whole groups around `range`: what has to be read to verify it. The payload's last group may
- * be shorter than 16 KiB. MALFORMED when the range is empty or not within the payload.
+ * The smallest stretch of whole groups around `range`: what has to be read to verify it. The
+ * payload's last group may be shorter than 16 KiB. MALFORMED when the range is empty or not within
+ * the payload.
  */
 export function alignedRange(range: ByteRange, payloadLength: number): ByteRange {
   checkRange(range, payloadLength)
@@ -92,14 +96,17 @@ export function alignedRange(range: ByteRange, payloadLength: number): ByteRange
 }
 
 /**
- * Chaining values, never as root, of the 16 KiB groups of `bytes`, 32 bytes each. `bytes` begins with the payload's
- * group number `firstGroup`; only the payload's last group may be shorter than 16 KiB.
+ * Chaining values, never as root, of the 16 KiB groups of `bytes`, 32 bytes each. `bytes` begins
+ * with the payload's group number `firstGroup`; only the payload's last group may be shorter than
+ * 16 KiB.
  */
 export function groupHashes(bytes: Uint8Array, firstGroup = 0): Uint8Array {
   return sharedKernel().groupHashes(bytes, firstGroup)
 }
 
-/** All levels of the tree from `groups` up to the one with two nodes (or one, for a single group). */
+/**
+ * All levels of the tree from `groups` up to the one with two nodes (or one, for a single group).
+ */
 export function treeLevels(groups: Uint8Array): Uint8Array[] {
   const levels = [groups]
   let level = groups
@@ -111,8 +118,9 @@ export function treeLevels(groups: Uint8Array): Uint8Array[] {
 }
 
 /**
- * The BLAKE3 hash of a payload from its group hashes. The payload must be longer than one group (MALFORMED), because a
- * shorter one has no node above its group's, which is never hashed as root here.
+ * The BLAKE3 hash of a payload from its group hashes. The payload must be longer than one group
+ * (MALFORMED), because a shorter one has no node above its group's, which is never hashed as root
+ * here.
  */
 export function rootFromGroups(groups: Uint8Array, payloadLength: number): Uint8Array {
   checkGroups(groups, payloadLength)

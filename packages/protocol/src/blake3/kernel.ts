@@ -1,6 +1,7 @@
 /**
- * The BLAKE3 kernel's host side: copies input into the kernel's window, 64 KiB at a time, and reads results back.
- * A window stays in the second-level cache, so the copy costs a few percent. spec/hash.md.
+ * The BLAKE3 kernel's host side: copies input into the kernel's window, 64 KiB at a time, and reads
+ * results back. A window stays in the second-level cache, so the copy costs a few percent.
+ * spec/hash.md.
  */
 
 import { assert } from '../assert.ts'
@@ -24,8 +25,8 @@ function kernelModule(): KernelModule {
 }
 
 /**
- * One instance of the kernel with its own 128 KiB of memory. Calls are synchronous and keep no state between them, so
- * one instance serves a whole thread.
+ * One instance of the kernel with its own 128 KiB of memory. Calls are synchronous and keep no
+ * state between them, so one instance serves a whole thread.
  */
 export class BlakeKernel {
   readonly #input: Uint8Array
@@ -62,7 +63,9 @@ export class BlakeKernel {
     return this.#hash(bytes, UNKEYED)
   }
 
-  /** Keyed BLAKE3 of `bytes` under a key of 32 bytes: 32 bytes. The key does not stay in the kernel. */
+  /**
+   * Keyed BLAKE3 of `bytes` under a key of 32 bytes: 32 bytes. The key does not stay in the kernel.
+   */
   keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
     assert(key.length === HASH_BYTES, 'a BLAKE3 key has 32 bytes')
     this.#key.set(key)
@@ -74,8 +77,9 @@ export class BlakeKernel {
   }
 
   /**
-   * Chaining values, never as root, of the 16 KiB groups of `bytes`, 32 bytes each. `firstGroup` is the index in the
-   * payload of the group that `bytes` starts with; only the payload's last group may be shorter than 16 KiB.
+   * Chaining values, never as root, of the 16 KiB groups of `bytes`, 32 bytes each. `firstGroup` is
+   * the index in the payload of the group that `bytes` starts with; only the payload's last group
+   * may be shorter than 16 KiB.
    */
   groupHashes(bytes: Uint8Array, firstGroup: number): Uint8Array {
     const groups = new Uint8Array(Math.max(1, Math.ceil(bytes.length / GROUP_BYTES)) * HASH_BYTES)
@@ -88,7 +92,10 @@ export class BlakeKernel {
     return groups
   }
 
-  /** The next level of the tree: CVs of the parents of neighbours; an odd last CV moves up unchanged. */
+  /**
+   * The next level of the tree: CVs of the parents of neighbours; an odd last CV moves up
+   * unchanged.
+   */
   parentLevel(cvs: Uint8Array): Uint8Array {
     assert(cvs.length % HASH_BYTES === 0, 'whole chaining values')
     const parents = new Uint8Array(Math.ceil(cvs.length / (2 * HASH_BYTES)) * HASH_BYTES)

@@ -1,15 +1,19 @@
 /**
- * Content-defined chunking: FastCDC with a secret gear table and normalisation level 2. spec/chunking.md.
+ * Content-defined chunking: FastCDC with a secret gear table and normalisation level 2.
+ * spec/chunking.md.
  *
- * A cut depends only on the 32 bytes before it and on where its chunk began, so after an insertion the cuts soon fall
- * on the same content again. Absent on purpose: any memory between calls; whoever reads decides about windows.
+ * A cut depends only on the 32 bytes before it and on where its chunk began, so after an insertion
+ * the cuts soon fall on the same content again. Absent on purpose: state between calls;
+ * whoever reads decides about windows.
  */
 
 import { CHUNK_BYTES_AVERAGE, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from '../limits.ts'
 import { EASY_THRESHOLD, HARD_THRESHOLD, type Scan } from './gear.ts'
 import { kernelScan } from './kernel-scan.ts'
 
-/** Finds chunk after chunk with one gear table; one per thread is enough, for calls keep no state. */
+/**
+ * Finds chunk after chunk with one gear table; one per thread is enough, for calls keep no state.
+ */
 export class Chunker {
   readonly #scan: Scan
 
@@ -19,10 +23,11 @@ export class Chunker {
   }
 
   /**
-   * Length of the chunk at the start of `bytes`, from CHUNK_BYTES_MIN (less only for the last one) to CHUNK_BYTES_MAX;
-   * 0 when more bytes are needed, which happens only below CHUNK_BYTES_MAX bytes and never when `isLast`, unless
-   * `bytes` is empty. `bytes` may be a view of shared memory. A call after 0 scans again from the start: a window of
-   * twice CHUNK_BYTES_MAX and more keeps that rare.
+   * Length of the chunk at the start of `bytes`, from CHUNK_BYTES_MIN (less only for the last one)
+   * to CHUNK_BYTES_MAX; 0 when more bytes are needed, which happens only below CHUNK_BYTES_MAX
+   * bytes and never when `isLast`, unless `bytes` is empty. `bytes` may be a view of shared memory.
+   * A call after 0 scans again from the start: a window of twice CHUNK_BYTES_MAX and more keeps
+   * that rare.
    */
   next(bytes: Uint8Array, isLast: boolean): number {
     const end = Math.min(bytes.length, CHUNK_BYTES_MAX)

@@ -12,17 +12,17 @@ const BLOCK_WORDS = HASH_BYTES / WORD_BYTES
 export const HISTORY_BYTES = 32
 
 /**
- * A place is a cut when the hash is below the threshold. Below the average size the chance per byte is 2^-22, beyond
- * it 2^-18: level 2 normalisation around the average of 2^20, which gathers the sizes near it (FastCDC 2016 §4.3).
- * "The top 22 bits are zero" and "below 2^10" say the same.
+ * A place is a cut when the hash is below the threshold. Below the average size the chance per byte
+ * is 2^-22, beyond it 2^-18: level 2 normalisation around the average of 2^20, which gathers the
+ * sizes near it (FastCDC 2016 §4.3). "The top 22 bits are zero" and "below 2^10" say the same.
  */
 export const HARD_THRESHOLD: number = 2 ** (32 - 22)
 export const EASY_THRESHOLD: number = 2 ** (32 - 18)
 
 /**
- * The 256 words of a vault's gear table, from a secret seed of 32 bytes: block i of the expansion is
- * `blake3Keyed(seed, u32le(i))` and holds eight little-endian words. Secret, so that the places of cuts tell nobody
- * which known file was stored.
+ * The 256 words of a vault's gear table, from a secret seed of 32 bytes: block i of the expansion
+ * is `blake3Keyed(seed, u32le(i))` and holds eight little-endian words. Secret, so that the places
+ * of cuts tell nobody which known file was stored.
  */
 export function gearTable(seed: Uint8Array): Uint32Array {
   assert(seed.length === HASH_BYTES, 'a gear seed has 32 bytes')
@@ -41,7 +41,10 @@ export function gearTable(seed: Uint8Array): Uint32Array {
 /** A stretch of `bytes` to scan: [from, to), with at least 32 bytes before it. */
 export type Stretch = { bytes: Uint8Array; from: number; to: number }
 
-/** The first cut in (from, to]: the hash over the 32 bytes before it is below `threshold`. 0 when there is none. */
+/**
+ * The first cut in (from, to]: the hash over the 32 bytes before it is below `threshold`. 0 when
+ * there is none.
+ */
 export type Scan = (stretch: Stretch, threshold: number) => number
 
 /** The scan in plain JavaScript: slow, and the definition that the kernel is tested against. */

@@ -9,7 +9,10 @@ const WINDOW_BYTES = 64 * 1024
 
 let compiled: KernelModule | undefined
 
-/** A scan with `gear` in its own kernel instance of 128 KiB; input is copied into it 64 KiB at a time. */
+/**
+ * A scan with `gear` in its own kernel instance of 128 KiB; input is copied into it 64 KiB at a
+ * time.
+ */
 export function kernelScan(gear: Uint32Array): Scan {
   compiled ??= compileKernelModule(KERNEL_BASE64)
   const kernel = instantiateKernel(compiled)
