@@ -167,7 +167,7 @@ const good: Case[] = [
   },
   {
     name: 'no padding at all',
-    pack: pack([blobOf(Uint8Array.of(7), { chunks: [] })], { length: 80 + 17 + 93 + 64 }),
+    pack: pack([blobOf(Uint8Array.of(7), { chunks: [] })], { length: 80 + 17 + 85 + 64 }),
     expect: 'ok',
     blobs: [blobOf(Uint8Array.of(7), { chunks: [] })],
   },
