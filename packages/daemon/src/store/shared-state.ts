@@ -9,7 +9,8 @@ import { MoyaiError } from '@moyai/protocol'
 
 const CREDIT = 0
 const CANCELLED = 1
-const CELLS = 2
+const TABLE = 2
+const CELLS = 4
 
 /** Outbox bytes that one unit of credit stands for: 32-bit cells then count to 128 TiB. */
 const CREDIT_UNIT_BYTES = 64 * 1024
@@ -57,6 +58,20 @@ export class SharedState {
         continue
       }
       if (Atomics.compareExchange(this.#cells, CREDIT, credit, credit - units) === credit) return
+    }
+  }
+
+  /** Says that the table of known chunks was posted. */
+  tableReady(): void {
+    Atomics.store(this.#cells, TABLE, 1)
+    Atomics.notify(this.#cells, TABLE)
+  }
+
+  /** Sleeps until `tableReady`. ABORTED once the store is cancelled. Workers only. */
+  awaitTable(): void {
+    while (Atomics.load(this.#cells, TABLE) === 0) {
+      this.check()
+      Atomics.wait(this.#cells, TABLE, 0, WAIT_MS)
     }
   }
 

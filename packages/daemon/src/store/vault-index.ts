@@ -7,11 +7,11 @@
  *
  * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → pack, blob, offset, length · `blob` pack, blob → place in
  * the pack · `receipt` pack, shard index → host, receipt · `unpublished` pack → index segment that no committed
- * snapshot names yet.
+ * snapshot names yet · `unsettled` pack → count of shards without a holder · `vault-state` for the generation.
  */
 
-import { assert, concatBytes, fromHex, MoyaiError, openStripe, toHex } from '@moyai/protocol'
-import type { BlobEntry, StripeDescriptor } from '@moyai/protocol'
+import { assert, concatBytes, fromHex, MoyaiError, openStripe, toHex, utf8 } from '@moyai/protocol'
+import type { BlobEntry, Random, StripeDescriptor } from '@moyai/protocol'
 
 import type { Database, Operation, Table } from '../database/index.ts'
 
@@ -42,6 +42,8 @@ export type PackRecord = {
   holders: readonly HolderRecord[]
   /** Encoded index segment of this pack, kept until a snapshot that names it is committed. */
   segment?: Uint8Array
+  /** Shards that no host keeps yet. */
+  missing?: number
 }
 
 const KINDS = ['data', 'tree', 'list', 'index'] as const
@@ -51,6 +53,7 @@ const CHUNK_VALUE_BYTES = 44
 const BLOB_VALUE_BYTES = 14
 /** Chunk ids fetched by one `getMany`. */
 const LOOKUP_BATCH = 1024
+const GENERATION_KEY: Uint8Array = utf8('generation')
 
 function damaged(what: string): MoyaiError {
   return new MoyaiError('MALFORMED', `a ${what} record of the local index is damaged`, {
@@ -148,6 +151,8 @@ export class VaultIndex {
   readonly #blobs: Table
   readonly #receipts: Table
   readonly #unpublished: Table
+  readonly #unsettled: Table
+  readonly #state: Table
 
   constructor(database: Database) {
     this.#database = database
@@ -156,6 +161,8 @@ export class VaultIndex {
     this.#blobs = database.table('blob')
     this.#receipts = database.table('receipt')
     this.#unpublished = database.table('unpublished')
+    this.#unsettled = database.table('unsettled')
+    this.#state = database.table('vault-state')
   }
 
   /** Where each of `ids` is, in their order; undefined for what this vault does not have. */
@@ -240,7 +247,44 @@ export class VaultIndex {
     if (record.segment !== undefined) {
       operations.push(this.#unpublished.putting(pack, record.segment))
     }
+    const missing = record.missing ?? 0
+    operations.push(
+      missing === 0
+        ? this.#unsettled.deleting(pack)
+        : this.#unsettled.putting(pack, Uint8Array.of(missing)),
+    )
     await this.#database.batch(operations)
+  }
+
+  /** Packs of which some shards have no holder yet, with their counts. */
+  async *unsettled(): AsyncGenerator<{ pack: Uint8Array; missing: number }> {
+    for await (const [pack, value] of this.#unsettled.iterate()) {
+      yield { pack, missing: value[0] ?? 0 }
+    }
+  }
+
+  /** Records that more shards of a stripe have holders now. */
+  async settle(
+    pack: Uint8Array,
+    o: { holders: readonly HolderRecord[]; missing: number },
+  ): Promise<void> {
+    const count = Uint8Array.of(o.missing)
+    await this.#database.batch([
+      ...o.holders.map((holder) => this.#putHolder(pack, holder)),
+      o.missing === 0 ? this.#unsettled.deleting(pack) : this.#unsettled.putting(pack, count),
+    ])
+  }
+
+  /**
+   * 16 random bytes that change when the index is emptied: caches that name chunks keep them, and are void when they
+   * differ.
+   */
+  async generation(random: Random): Promise<Uint8Array> {
+    const known = await this.#state.get(GENERATION_KEY)
+    if (known !== undefined) return known
+    const fresh = random.bytes(16)
+    await this.#state.put(GENERATION_KEY, fresh)
+    return fresh
   }
 
   /** Records (or replaces) who keeps a shard. */
@@ -265,7 +309,15 @@ export class VaultIndex {
 
   /** Empties the index, before a rebuild. */
   async clear(): Promise<void> {
-    const tables = [this.#chunks, this.#blobs, this.#receipts, this.#unpublished, this.#stripes]
+    await this.#state.del(GENERATION_KEY)
+    const tables = [
+      this.#chunks,
+      this.#blobs,
+      this.#receipts,
+      this.#unpublished,
+      this.#unsettled,
+      this.#stripes,
+    ]
     for (const table of tables) await table.clear()
   }
 

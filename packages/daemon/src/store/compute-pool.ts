@@ -1,0 +1,133 @@
+/** The compute threads of one store: started with the first batch, given one batch at a time. */
+
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
+
+import { assert, MoyaiError, toMoyaiError } from '@moyai/protocol'
+
+import type { ComputeSetup, FromCompute, ToCompute } from './messages.ts'
+import type { WalkBatch } from './walker.ts'
+
+/** Each thread holds about 60 MiB of buffers; two keep a daemon far below its 512 MiB. */
+const THREADS_MAX = 2
+
+/** A thread that outgrows this has a bug; its death is better than the machine's. */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 16 }
+
+/** Threads to use on this machine. */
+export function computeThreads(): number {
+  return Math.max(1, Math.min(THREADS_MAX, availableParallelism()))
+}
+
+/** Starts a worker of this folder: `.ts` from a checkout, `.js` from a package. `port` moves to the worker. */
+export function startWorker(
+  name: 'compute-worker' | 'walk-worker',
+  o: { data: unknown; port?: MessagePort },
+): Worker {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  return new Worker(new URL(`./${name}.${extension}`, import.meta.url), {
+    name,
+    workerData: o.data,
+    resourceLimits: RESOURCE_LIMITS,
+    transferList: o.port === undefined ? [] : [o.port],
+  })
+}
+
+/** Reports the end of a worker that was not asked to end. */
+export function watchWorker(worker: Worker, onFailure: (error: MoyaiError) => void): void {
+  worker.on('error', (error) => onFailure(toMoyaiError(error)))
+  worker.on('exit', (code) => {
+    onFailure(new MoyaiError('INTERNAL', `a thread of the store ended (exit ${code})`))
+  })
+}
+
+type Thread = { worker: Worker; busy: boolean }
+
+export type ComputePoolOptions = { threads: number }
+
+export type ComputePoolComponents = {
+  /** Called for each thread when it starts: the table has grown meanwhile. */
+  setup: () => ComputeSetup
+  /** The table's segments as of now. */
+  table: () => SharedArrayBuffer[]
+  onMessage: (message: Exclude<FromCompute, { type: 'flushed' | 'failed' }>) => void
+  onFailure: (error: MoyaiError) => void
+}
+
+/** See the head of this file. */
+export class ComputePool {
+  readonly #options: ComputePoolOptions
+  readonly #components: ComputePoolComponents
+  readonly #threads: Thread[] = []
+  readonly #waiting: WalkBatch[] = []
+  #flushes: { left: number; resolve: () => void } | undefined
+  #ended = false
+
+  constructor(options: ComputePoolOptions, components: ComputePoolComponents) {
+    this.#options = options
+    this.#components = components
+  }
+
+  submit(batch: WalkBatch): void {
+    this.#waiting.push(batch)
+    this.#dispatch()
+  }
+
+  /** Has every thread write what it has left; all batches have been answered before. */
+  async flush(): Promise<void> {
+    assert(this.#waiting.length === 0, 'everything was read')
+    if (this.#threads.length === 0) return
+    await new Promise<void>((resolve) => {
+      this.#flushes = { left: this.#threads.length, resolve }
+      for (const { worker } of this.#threads) send(worker, { type: 'flush' })
+    })
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
+  }
+
+  #dispatch(): void {
+    while (this.#waiting.length > 0) {
+      const thread = this.#threads.find(({ busy }) => !busy) ?? this.#start()
+      if (thread === undefined) return
+      const batch = this.#waiting.shift()
+      assert(batch !== undefined, 'a batch waits')
+      thread.busy = true
+      send(thread.worker, { type: 'batch', batch, table: this.#components.table() })
+    }
+  }
+
+  #start(): Thread | undefined {
+    if (this.#threads.length >= this.#options.threads || this.#ended) return undefined
+    const worker = startWorker('compute-worker', { data: this.#components.setup() })
+    const thread: Thread = { worker, busy: false }
+    this.#threads.push(thread)
+    const fail = (error: MoyaiError): void => {
+      if (!this.#ended) this.#components.onFailure(error)
+    }
+    watchWorker(worker, fail)
+    worker.on('message', (message: FromCompute) => {
+      if (message.type === 'failed') {
+        const { code, hint } = message
+        fail(new MoyaiError(code, message.message, hint === undefined ? {} : { hint }))
+      } else if (message.type === 'flushed') {
+        const flushes = this.#flushes
+        if (flushes !== undefined && --flushes.left === 0) flushes.resolve()
+      } else {
+        this.#components.onMessage(message)
+        if (message.type === 'outcomes') {
+          thread.busy = false
+          this.#dispatch()
+        }
+      }
+    })
+    return thread
+  }
+}
+
+function send(worker: Worker, message: ToCompute): void {
+  worker.postMessage(message)
+}

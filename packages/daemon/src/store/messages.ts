@@ -1,0 +1,83 @@
+/**
+ * What the threads of a store say to one another. Few and large messages: a small one costs 50 to 120 µs, so there is
+ * none per file or chunk. Everything in them is plain data that structured cloning copies.
+ */
+
+import type { MessagePort } from 'node:worker_threads'
+
+import type { Code, Entry, ErrorCode, StripeClass, VaultBundle } from '@moyai/protocol'
+
+import type { FileOutcome } from './content-reader.ts'
+import type { PackNotice } from './pack-writer.ts'
+import type { PathPlan } from './path-plan.ts'
+import type { WalkBatch, WalkCounts } from './walker.ts'
+
+/** What every worker of a store is started with. */
+export type WorkerSetup = {
+  bundle: VaultBundle
+  /** Shared counters and credit. */
+  state: SharedArrayBuffer
+  outbox: string
+  code: Code
+  stripeClass: StripeClass
+  created: number
+  protectedUntil: number
+  compressionLevel: number
+}
+
+export type ComputeSetup = WorkerSetup & { table: SharedArrayBuffer[] }
+
+export type ToCompute =
+  | { type: 'batch'; batch: WalkBatch; table: SharedArrayBuffer[] }
+  /** Write what is left; answered by `flushed`. */
+  | { type: 'flush' }
+
+export type FromCompute =
+  | { type: 'pack'; pack: PackNotice }
+  | { type: 'ids'; id: number; index: number; ids: Uint8Array }
+  | { type: 'restart'; id: number; index: number }
+  | { type: 'outcomes'; id: number; outcomes: FileOutcome[] }
+  | { type: 'flushed' }
+  | Failure
+
+export type WalkSetup = WorkerSetup & {
+  plan: PathPlan
+  excludes: string[]
+  ownHome: { device: bigint; inode: bigint } | undefined
+  dryRun: boolean
+  batchesMax: number
+  /** Path of this source's page cache. */
+  cache: string
+  /** The generation of the index; a cache of another one is not used. */
+  generation: Uint8Array
+  /** When this run began, ms since the epoch. */
+  began: number
+  /** For `TableAnswer`: the walker waits for it synchronously. */
+  tablePort: MessagePort
+}
+
+export type ToWalker =
+  | { type: 'ids'; id: number; index: number; ids: Uint8Array }
+  | { type: 'restart'; id: number; index: number }
+  | { type: 'outcomes'; id: number; outcomes: FileOutcome[]; table: SharedArrayBuffer[] }
+  /** Index segments of packs that no snapshot names yet; answered by `indexed`. */
+  | { type: 'index'; segments: Uint8Array[] }
+  /** Write what is left; answered by `flushed`. */
+  | { type: 'flush' }
+
+export type FromWalker =
+  | { type: 'batch'; batch: WalkBatch }
+  | { type: 'table' }
+  | { type: 'problem'; path: string; code: ErrorCode; message: string }
+  | { type: 'progress'; counts: WalkCounts; current: string }
+  | { type: 'pack'; pack: PackNotice; index: boolean }
+  | { type: 'walked'; root: Entry; counts: WalkCounts; unchanged: boolean }
+  | { type: 'indexed' }
+  | { type: 'flushed' }
+  | Failure
+
+/** A worker cannot go on. */
+export type Failure = { type: 'failed'; code: ErrorCode; message: string; hint?: string }
+
+/** Sent over `tablePort` before the table's ready flag is raised. */
+export type TableAnswer = { table: SharedArrayBuffer[] }

@@ -1,0 +1,131 @@
+/**
+ * Storing, as the daemon offers it: one store at a time, the rest of an interrupted one first, and between stores the
+ * settler, which places what found no host.
+ */
+
+import { MoyaiError, toMoyaiError } from '@moyai/protocol'
+import type { StoreSummary } from '@moyai/protocol'
+
+import { loadCodec } from '../codec.ts'
+import { listOutbox } from './outbox.ts'
+import { Settler } from './settler.ts'
+import { StoreRun } from './store-run.ts'
+import type {
+  RunContext,
+  StoreComponents,
+  StoreEvent,
+  StoreOptions,
+  StoreRequest,
+} from './store-run.ts'
+
+/** Stores that may wait for the one that runs. */
+const WAITING_MAX = 8
+/** The settler looks this often, and soon after a host came back. */
+const SETTLE_INTERVAL_MS = 60_000
+const SETTLE_DELAY_MS = 2_000
+
+export type StoreCall = { signal?: AbortSignal; onEvent?: (event: StoreEvent) => void }
+
+/** See the head of this file. `start` and `stop` are for the settler; `store` works without. */
+export class StoreService {
+  readonly #options: StoreOptions
+  readonly #components: StoreComponents
+  readonly #settler: Settler
+  readonly #stop = new AbortController()
+  #waiting = 0
+  #turn: Promise<void> = Promise.resolve()
+  #settling: Promise<void> | undefined
+  #wakeSettler: (() => void) | undefined
+  #unlisten: (() => void) | undefined
+
+  constructor(options: StoreOptions, components: StoreComponents) {
+    this.#options = options
+    this.#components = components
+    const { outbox } = options
+    this.#settler = new Settler({ outbox }, { ...components, codec: loadCodec() })
+  }
+
+  /** Starts placing, in the background, what earlier stores could not. */
+  async start(): Promise<void> {
+    await listOutbox(this.#options.outbox)
+    this.#unlisten = this.#components.network.on('peer:up', () => this.#wakeSettler?.())
+    this.#settling = this.#settleForEver()
+  }
+
+  /** Ends the settler and interrupts a running store, which resumes when it is asked for again. */
+  async stop(): Promise<void> {
+    this.#unlisten?.()
+    this.#stop.abort(new MoyaiError('ABORTED', 'the daemon is stopping'))
+    await this.#settling
+    await this.#turn
+  }
+
+  /**
+   * Stores a snapshot of `request.paths`. Resolves when it is committed (see `state` in the summary), or for a dry run
+   * when it is counted. Rejects with TOO_FEW_HOSTS, PATH_UNKNOWN, USAGE, NO_POOL, NO_SPACE, DISK, BUSY or ABORTED, and
+   * then nothing was committed; what reached its holders is not sent again.
+   */
+  async store(request: StoreRequest, call: StoreCall = {}): Promise<StoreSummary> {
+    const signals = [this.#stop.signal, ...(call.signal === undefined ? [] : [call.signal])]
+    const signal = AbortSignal.any(signals)
+    const onEvent = call.onEvent ?? (() => undefined)
+    return this.#exclusively(() => this.#store(request, { signal, onEvent }))
+  }
+
+  /** Tries once, now, to place all shards without a holder; says how many are left. */
+  settle(): Promise<{ stripes: number; shards: number }> {
+    return this.#exclusively(() => this.#settler.settle(this.#stop.signal))
+  }
+
+  async #store(request: StoreRequest, context: RunContext): Promise<StoreSummary> {
+    const options = this.#options
+    const { patienceMs } = options
+    if (!request.dryRun) {
+      const patience = patienceMs === undefined ? {} : { patienceMs }
+      await this.#settler.resume({ signal: context.signal, ...patience })
+    }
+    const run = new StoreRun({ options, components: this.#components, request, context })
+    const summary = await run.run()
+    this.#wakeSettler?.()
+    return summary
+  }
+
+  /** One after another; BUSY when too many wait. */
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= WAITING_MAX) {
+      throw new MoyaiError('BUSY', 'too many stores wait already', { hint: 'try again later' })
+    }
+    this.#waiting++
+    const before = this.#turn
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#turn = promise
+    try {
+      await before
+      return await work()
+    } finally {
+      this.#waiting--
+      resolve()
+    }
+  }
+
+  async #settleForEver(): Promise<void> {
+    const { signal } = this.#stop
+    const { clock, logger } = this.#components
+    while (!signal.aborted) {
+      try {
+        await this.settle()
+      } catch (error) {
+        if (!signal.aborted) logger.warn({ error: toMoyaiError(error).message }, 'settling failed')
+      }
+      const woken = new Promise<void>((resolve) => {
+        this.#wakeSettler = resolve
+      })
+      const pause = new AbortController()
+      const either = AbortSignal.any([signal, pause.signal])
+      const slept = clock.sleep(SETTLE_INTERVAL_MS, either).catch(() => undefined)
+      await Promise.race([woken, slept])
+      pause.abort()
+      if (!signal.aborted) await clock.sleep(SETTLE_DELAY_MS, signal).catch(() => undefined)
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The walking thread: names, metadata and directory pages; it hands changed files on to be read, and packs the pages
+ * and the index itself.
+ */
+
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+
+import { assert, decodeRootEntry, encodeRootEntry, equalBytes } from '@moyai/protocol'
+import type { BlobKind } from '@moyai/protocol'
+
+import { DedupTable } from './dedup-table.ts'
+import { Excludes } from './exclude.ts'
+import type { FromWalker, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
+import { loadHasher } from './native-hasher.ts'
+import { PageCache, PageCacheWriter } from './page-cache.ts'
+import { SharedState } from './shared-state.ts'
+import { TreeEmitter } from './tree-emitter.ts'
+import { Walker } from './walker.ts'
+import { failureOf, makePackWriter } from './worker-kit.ts'
+
+assert(parentPort !== null, 'this module runs in a worker thread')
+const port = parentPort
+const setup = workerData as WalkSetup
+const state = new SharedState(setup.state)
+const hasher = loadHasher()
+const { chunkIdKey } = setup.bundle
+const post = (message: FromWalker): void => port.postMessage(message)
+let table: DedupTable | undefined
+let indexing = false
+const writer = makePackWriter(setup, {
+  packClass: 'meta',
+  hasher,
+  state,
+  onPack: (pack) => post({ type: 'pack', pack, index: indexing }),
+})
+
+/** The table of known chunks; asked for at the first chunk that the last snapshot does not have. */
+function knownChunks(): DedupTable {
+  if (table !== undefined) return table
+  post({ type: 'table' })
+  state.awaitTable()
+  const received = receiveMessageOnPort(setup.tablePort) as { message: TableAnswer } | undefined
+  assert(received !== undefined, 'the table was sent before its flag was raised')
+  table = new DedupTable(received.message.table)
+  return table
+}
+
+function store(chunk: { kind: BlobKind; id: Uint8Array; bytes: Uint8Array }): void {
+  if (knownChunks().claim(chunk.id)) writer.add(chunk)
+}
+
+function openPrevious(): PageCache | undefined {
+  const cache = PageCache.open(setup.cache)
+  if (cache === undefined || equalBytes(cache.info.generation, setup.generation)) return cache
+  cache.close()
+  return undefined
+}
+
+async function walk(): Promise<void> {
+  const previous = openPrevious()
+  const cache = setup.dryRun ? undefined : new PageCacheWriter(setup.cache)
+  const emitter =
+    cache === undefined
+      ? undefined
+      : new TreeEmitter({ hasher, chunkIdKey, previous, cache, store })
+  const { excludes, plan, ownHome, dryRun, batchesMax, generation, began } = setup
+  const walker = new Walker(
+    {
+      plan,
+      excludes: new Excludes(excludes, plan.children === undefined ? plan.path : ''),
+      ownHome,
+      dryRun,
+      batchesMax,
+    },
+    {
+      previous,
+      emitter,
+      state,
+      submit: (batch) => post({ type: 'batch', batch }),
+      problem: (problem) => post({ type: 'problem', ...problem }),
+      breathe: () => new Promise((resolve) => setImmediate(resolve)),
+      progress: reportSometimes(),
+    },
+  )
+  listen(walker)
+  const oldRoot = previous === undefined ? undefined : decodeRootEntry(previous.info.root)
+  const root = await walker.run(oldRoot)
+  const encoded = encodeRootEntry(root)
+  cache?.end({ generation, began, root: encoded })
+  const unchanged = previous !== undefined && equalBytes(encoded, previous.info.root)
+  previous?.close()
+  post({ type: 'walked', root: decodeRootEntry(encoded), counts: walker.counts, unchanged })
+}
+
+/** Progress goes out at most five times a second. */
+function reportSometimes(): (counts: Walker['counts'], current: string) => void {
+  let last = 0
+  return (counts, current) => {
+    const now = performance.now()
+    if (now - last < 200) return
+    last = now
+    post({ type: 'progress', counts, current })
+  }
+}
+
+function listen(walker: Walker): void {
+  port.on('message', (message: ToWalker) => {
+    try {
+      switch (message.type) {
+        case 'ids':
+          walker.deliverIds(message)
+          break
+        case 'restart':
+          walker.restart(message)
+          break
+        case 'outcomes':
+          table?.extend(message.table)
+          walker.deliver(message.id, message.outcomes)
+          break
+        case 'index':
+          indexing = true
+          for (const bytes of message.segments) {
+            writer.add({ kind: 'index', id: hasher.keyedHash(chunkIdKey, bytes), bytes })
+          }
+          post({ type: 'indexed' })
+          break
+        case 'flush':
+          writer.flush()
+          post({ type: 'flushed' })
+          break
+      }
+    } catch (error) {
+      post(failureOf(error))
+    }
+  })
+}
+
+walk().catch((error: unknown) => post(failureOf(error)))
