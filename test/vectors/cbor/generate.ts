@@ -1,8 +1,14 @@
-/** Writes cbor.json: `node test/vectors/cbor/generate.ts`. Every encoding here is written by hand (RFC 8949). */
+/**
+ * Writes cbor.json: `node test/vectors/cbor/generate.ts`. Every encoding here is written by hand
+ * (RFC 8949).
+ */
 
 import { writeVectors } from '../pack/independent.ts'
 
-/** name, hex, value in JSON notation: bytes as {"bytes": hex}, integers JSON cannot hold as {"integer": text}. */
+/**
+ * name, hex, value in JSON notation: bytes as {"bytes": hex}, integers JSON cannot hold as
+ * {"integer": text}.
+ */
 const good: [string, string, unknown][] = [
   ['zero', '00', 0],
   ['23', '17', 23],
@@ -105,7 +111,12 @@ writeVectors(import.meta, 'cbor.json', {
     ...bad.map(([name, hex, expect]) => ({ name, hex, expect })),
     { name: 'bytes limit', hex: '43010203', limits: { bytesMax: 3 }, expect: 'TOO_LARGE' },
     { name: 'items limit', hex: '83010203', limits: { itemsMax: 3 }, expect: 'TOO_LARGE' },
-    { name: 'items limit counts keys', hex: 'a1616101', limits: { itemsMax: 2 }, expect: 'TOO_LARGE' },
+    {
+      name: 'items limit counts keys',
+      hex: 'a1616101',
+      limits: { itemsMax: 2 },
+      expect: 'TOO_LARGE',
+    },
     { name: 'depth limit', hex: '8180', limits: { depthMax: 1 }, expect: 'TOO_LARGE' },
   ],
 })

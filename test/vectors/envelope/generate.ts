@@ -1,6 +1,15 @@
 /** Writes envelope.json: `node test/vectors/envelope/generate.ts`. */
 
-import { ascii, cat, ed25519, flip, hex, named, writeVectors, type Bytes } from '../pack/independent.ts'
+import {
+  ascii,
+  cat,
+  ed25519,
+  flip,
+  hex,
+  named,
+  writeVectors,
+  type Bytes,
+} from '../pack/independent.ts'
 
 const SEED = named('envelope seed')
 const SIGNER = ed25519(SEED)
@@ -34,18 +43,65 @@ const envelopes = [
     envelope: text(envelope(tag, PAYLOAD)),
     expect: 'ok',
   })),
-  { ...base, name: 'empty payload', payload: '', envelope: text(envelope('stripe', hex(''))), expect: 'ok' },
-  { ...base, name: 'signed for another purpose', envelope: text(envelope('receipt', PAYLOAD)), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'signed without domain', envelope: text(cat(SIGNER.sign(PAYLOAD), PAYLOAD)), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'signed for another version', envelope: text(envelope('stripe', PAYLOAD, 'moyai/v2/')), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'tag running into the payload', envelope: text(cat(SIGNER.sign(ascii('moyai/v1/stripewhat was signed')), PAYLOAD)), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'another key', publicKey: text(ed25519(named('other')).publicKey), envelope: text(GOOD), expect: 'BAD_SIGNATURE' },
+  {
+    ...base,
+    name: 'empty payload',
+    payload: '',
+    envelope: text(envelope('stripe', hex(''))),
+    expect: 'ok',
+  },
+  {
+    ...base,
+    name: 'signed for another purpose',
+    envelope: text(envelope('receipt', PAYLOAD)),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'signed without domain',
+    envelope: text(cat(SIGNER.sign(PAYLOAD), PAYLOAD)),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'signed for another version',
+    envelope: text(envelope('stripe', PAYLOAD, 'moyai/v2/')),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'tag running into the payload',
+    envelope: text(cat(SIGNER.sign(ascii('moyai/v1/stripewhat was signed')), PAYLOAD)),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'another key',
+    publicKey: text(ed25519(named('other')).publicKey),
+    envelope: text(GOOD),
+    expect: 'BAD_SIGNATURE',
+  },
   { ...base, name: 'R changed', envelope: text(flip(GOOD, 0)), expect: 'BAD_SIGNATURE' },
   { ...base, name: 'S changed', envelope: text(flip(GOOD, 32)), expect: 'BAD_SIGNATURE' },
   { ...base, name: 'payload changed', envelope: text(flip(GOOD, 64)), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'payload longer', envelope: text(cat(GOOD, hex('00'))), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'payload shorter', envelope: text(GOOD.subarray(0, -1)), expect: 'BAD_SIGNATURE' },
-  { ...base, name: 'shorter than a signature', envelope: text(GOOD.subarray(0, 63)), expect: 'TRUNCATED' },
+  {
+    ...base,
+    name: 'payload longer',
+    envelope: text(cat(GOOD, hex('00'))),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'payload shorter',
+    envelope: text(GOOD.subarray(0, -1)),
+    expect: 'BAD_SIGNATURE',
+  },
+  {
+    ...base,
+    name: 'shorter than a signature',
+    envelope: text(GOOD.subarray(0, 63)),
+    expect: 'TRUNCATED',
+  },
   { ...base, name: 'nothing', envelope: '', expect: 'TRUNCATED' },
 ]
 
@@ -71,7 +127,10 @@ const weak = [
   ['order eight', '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05'],
   ['order eight, other sign', '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85'],
   ['order eight, inverse', 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a'],
-  ['order eight, inverse, other sign', 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa'],
+  [
+    'order eight, inverse, other sign',
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+  ],
   ['identity, y not reduced', `ee${'ff'.repeat(30)}7f`],
   ['order four, y not reduced', `ed${'ff'.repeat(30)}7f`],
 ]

@@ -15,7 +15,9 @@ import {
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-function bundleOf(o: Record<'org' | 'salt' | 'seed' | 'chunkIdKey' | 'dataKey', Uint8Array>): Bytes {
+function bundleOf(
+  o: Record<'org' | 'salt' | 'seed' | 'chunkIdKey' | 'dataKey', Uint8Array>,
+): Bytes {
   return cborMap([
     ['v', cborInt(1)],
     ['org', cborBytes(o.org)],
@@ -81,7 +83,10 @@ const bad: [string, string][] = [
   ['very long', `${ART}${' '.repeat(2048)}`],
 ]
 
-const KEYS = [keysOf(hex('00'.repeat(32)), hex('00'.repeat(16))), keysOf(named('secret'), named('salt').subarray(0, 16))]
+const KEYS = [
+  keysOf(hex('00'.repeat(32)), hex('00'.repeat(16))),
+  keysOf(named('secret'), named('salt').subarray(0, 16)),
+]
 const BUNDLE = hex(KEYS[1]?.['bundle'] ?? '')
 
 writeVectors(import.meta, 'keys.json', {

@@ -261,13 +261,22 @@ const malformed: [string, Bytes][] = [
   ['chunk offset overflowing', chunked([at(0xffffffff, 0xffffffff)])],
   ['chunks overlap', chunked([at(0, 5), at(4, 5)])],
   ['chunks out of order', chunked([at(10, 5), at(0, 5)])],
-  ['directory not canonical', pack([], { directory: () => hex('a2617618016562 6c6f627380'.replace(' ', '')) })],
-  ['directory with a trailing byte', pack([], { directory: (e) => cat(plainDirectory(e), hex('00')) })],
+  [
+    'directory not canonical',
+    pack([], { directory: () => hex('a2617618016562 6c6f627380'.replace(' ', '')) }),
+  ],
+  [
+    'directory with a trailing byte',
+    pack([], { directory: (e) => cat(plainDirectory(e), hex('00')) }),
+  ],
   ['directory is no map', pack([], { directory: () => hex('80') })],
 ]
 
 const bomb = zstdCompressSync(Buffer.alloc(CHUNK_BYTES_MAX))
-/** RFC 8878 by hand: a frame without content size that asks for a window of 2^log and repeats one byte 2000 times. */
+/**
+ * RFC 8878 by hand: a frame without content size that asks for a window of 2^log and repeats one
+ * byte 2000 times.
+ */
 function window(log: number): Bytes {
   const block = (2000 << 3) | 0b011
   return cat(hex('28b52ffd00'), Uint8Array.of((log - 10) << 3, block & 0xff, block >> 8, 0, 0x61))
@@ -342,7 +351,14 @@ function box(plaintext: Uint8Array, salt: Uint8Array): Bytes {
   return cat(salt, both.subarray(32), body)
 }
 const BOX = box(ROPE, named('box salt'))
-const boxes: { name: string; box: Uint8Array; expect: string; key?: Uint8Array; aad?: Uint8Array; max?: number }[] = [
+const boxes: {
+  name: string
+  box: Uint8Array
+  expect: string
+  key?: Uint8Array
+  aad?: Uint8Array
+  max?: number
+}[] = [
   { name: 'a box', box: BOX, expect: 'ok' },
   { name: 'an empty box', box: box(Buffer.alloc(0), named('s')), expect: 'ok' },
   { name: 'other key', box: BOX, key: named('other'), expect: 'SEAL_MISMATCH' },

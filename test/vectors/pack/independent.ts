@@ -1,6 +1,7 @@
 /**
- * A second writer of moyai's sealed formats, from the pages in spec/ alone: it shares no code with the packages, and it
- * can write what they refuse to. Vectors come from it, so that a mistake in one implementation shows in the other.
+ * A second writer of moyai's sealed formats, from the pages in spec/ alone: it shares no code with
+ * the packages, and it can write what they refuse to. Vectors come from it, so that a mistake in
+ * one implementation shows in the other.
  */
 
 import {
@@ -36,13 +37,17 @@ export function hkdf(o: {
   context?: Uint8Array
   length?: number
 }): Bytes {
-  const extract = createHmac('sha256', o.salt ?? Buffer.alloc(32)).update(o.key).digest()
+  const extract = createHmac('sha256', o.salt ?? Buffer.alloc(32))
+    .update(o.key)
+    .digest()
   const info = cat(ascii(`moyai/v1/${o.label}`), hex('00'), o.context ?? Buffer.alloc(0))
   const length = o.length ?? 32
   let block: Uint8Array = Buffer.alloc(0)
   let out = Buffer.alloc(0)
   for (let counter = 1; out.length < length; counter++) {
-    block = createHmac('sha256', extract).update(cat(block, info, Uint8Array.of(counter))).digest()
+    block = createHmac('sha256', extract)
+      .update(cat(block, info, Uint8Array.of(counter)))
+      .digest()
     out = cat(out, block)
   }
   return out.subarray(0, length)

@@ -1,8 +1,10 @@
 /**
- * Canonical DAG-CBOR, the encoding of every structure that is signed or hashed (spec/encoding.md §2).
+ * Canonical DAG-CBOR, the encoding of every structure that is signed or hashed (spec/encoding.md
+ * §2).
  *
- * Encoding and decoding are done by @ipld/dag-cbor. Around it stand a scan of the raw bytes, so that hostile input
- * is refused before it costs memory, and a comparison with the re-encoded value, so that one value has one encoding.
+ * Encoding and decoding are done by @ipld/dag-cbor. Around it stand a scan of the raw bytes, so
+ * that hostile input is refused before it costs memory, and a comparison with the re-encoded value,
+ * so that one value has one encoding.
  */
 
 import { decode, encode } from '@ipld/dag-cbor'
@@ -13,8 +15,8 @@ import { CBOR_DEPTH_MAX, CBOR_ITEMS_MAX } from '../limits.ts'
 import { scanCbor } from './scan.ts'
 
 /**
- * What moyai encodes. Integers from -2^64 to 2^64 - 1: a `number` while it is safe, else a `bigint`. There is no
- * null: what is absent has no key.
+ * What moyai encodes. Integers from -2^64 to 2^64 - 1: a `number` while it is safe, else a
+ * `bigint`. There is no null: what is absent has no key.
  */
 export type CborValue = boolean | number | bigint | string | Uint8Array | CborValue[] | CborMap
 
@@ -66,7 +68,10 @@ function assertEncodable(value: unknown, depth: number): void {
   }
 }
 
-/** The one canonical encoding of `value`. Values outside CborValue are a programmer's error (see `fields`). */
+/**
+ * The one canonical encoding of `value`. Values outside CborValue are a programmer's error (see
+ * `fields`).
+ */
 export function encodeCbor(value: CborValue): Uint8Array {
   assertEncodable(value, 0)
   return encode(value)
@@ -80,8 +85,9 @@ export function fields(members: { [key: string]: CborValue | undefined }): CborM
 }
 
 /**
- * The value of canonical `bytes`. MALFORMED unless the bytes are exactly what `encodeCbor` gives for the value;
- * TOO_LARGE beyond a limit. Byte strings in the result are copies: they keep nothing of `bytes` alive.
+ * The value of canonical `bytes`. MALFORMED unless the bytes are exactly what `encodeCbor` gives
+ * for the value; TOO_LARGE beyond a limit. Byte strings in the result are copies: they keep nothing
+ * of `bytes` alive.
  */
 export function decodeCbor(bytes: Uint8Array, limits: DecodeLimits): CborValue {
   if (bytes.length > limits.bytesMax) {

@@ -1,10 +1,11 @@
 /**
  * A look over encoded CBOR before any object is built from it.
  *
- * Everything is bounded by the bytes themselves: an array of n items needs n further bytes, so a declared length
- * beyond what is left is refused before anything of that length exists. Only what DAG-CBOR allows and moyai uses
- * passes (spec/encoding.md §2): integers in their shortest form, definite byte and text strings, arrays, maps
- * with text keys in canonical order, booleans. No null, floats, tags or indefinite lengths.
+ * Everything is bounded by the bytes themselves: an array of n items needs n further bytes, so a
+ * declared length beyond what is left is refused before anything of that length exists. Only what
+ * DAG-CBOR allows and moyai uses passes (spec/encoding.md §2): integers in their shortest form,
+ * definite byte and text strings, arrays, maps with text keys in canonical order, booleans. No
+ * null, floats, tags or indefinite lengths.
  */
 
 import { compareBytes } from '../bytes.ts'
@@ -38,7 +39,10 @@ function malformed(what: string, offset: number): never {
   throw new MoyaiError('MALFORMED', `CBOR: ${what} at byte ${offset}`)
 }
 
-/** Value of `length` big-endian bytes; beyond 2^53 it is inexact, which lengths never survive and integers do not need. */
+/**
+ * Value of `length` big-endian bytes; beyond 2^53 it is inexact, which lengths never survive and
+ * integers do not need.
+ */
 function readArgument(bytes: Uint8Array, offset: number, length: number): number {
   if (offset + length > bytes.length) malformed('input ends inside a number', offset)
   let value = 0
@@ -72,8 +76,9 @@ function checkKey(level: Level, key: Uint8Array, offset: number): void {
 }
 
 /**
- * Walks `bytes` once, iteratively, and returns the number of items. MALFORMED for anything that is not exactly one
- * canonical item; TOO_LARGE beyond a limit. UTF-8 is not looked at: the decoder's round trip does that.
+ * Walks `bytes` once, iteratively, and returns the number of items. MALFORMED for anything that is
+ * not exactly one canonical item; TOO_LARGE beyond a limit. UTF-8 is not looked at: the decoder's
+ * round trip does that.
  */
 export function scanCbor(bytes: Uint8Array, limits: ScanLimits): number {
   const levels: Level[] = []

@@ -1,8 +1,9 @@
 /**
  * Schemas: from a decoded CBOR value to a typed object, or MALFORMED naming the field.
  *
- * A schema is read-only and total: every key is known, every size has a bound. A format lists its version first
- * (`v: s.version(1)`), so that a later version is reported as UNKNOWN_VERSION and not as a strange field.
+ * A schema is read-only and total: every key is known, every size has a bound. A format lists its
+ * version first (`v: s.version(1)`), so that a later version is reported as UNKNOWN_VERSION and not
+ * as a strange field.
  */
 
 import { MoyaiError } from '../errors.ts'
@@ -223,7 +224,9 @@ export const s: {
   any,
 }
 
-/** `value` as `schema` reads it; MALFORMED or UNKNOWN_VERSION with `what` as the name of the whole. */
+/**
+ * `value` as `schema` reads it; MALFORMED or UNKNOWN_VERSION with `what` as the name of the whole.
+ */
 export function parse<T>(schema: Schema<T>, value: CborValue, what: string): T {
   return schema.read(value, what)
 }

@@ -1,8 +1,9 @@
 /**
  * Ed25519 with raw 32-byte keys, by Node's crypto (spec/keys.md §5).
  *
- * Verification is cofactorless, as OpenSSL does it, and stricter in one respect: public keys that are not canonical
- * points or lie in the small subgroup are refused, because under those a signature says nothing about who made it.
+ * Verification is cofactorless, as OpenSSL does it, and stricter in one respect: public keys that
+ * are not canonical points or lie in the small subgroup are refused, because under those a
+ * signature says nothing about who made it.
  */
 
 import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
@@ -18,7 +19,10 @@ export type Signer = {
   sign(message: Uint8Array): Uint8Array
 }
 
-/** PrivateKeyInfo { version 0, id-Ed25519, OCTET STRING { OCTET STRING (32) } } up to the seed (RFC 8410 §7). */
+/**
+ * PrivateKeyInfo { version 0, id-Ed25519, OCTET STRING { OCTET STRING (32) } } up to the seed (RFC
+ * 8410 §7).
+ */
 const PKCS8_PREFIX = fromHex('302e020100300506032b657004220420')
 /** SubjectPublicKeyInfo { id-Ed25519, BIT STRING (32) } up to the key (RFC 8410 §4). */
 const SPKI_PREFIX = fromHex('302a300506032b6570032100')
@@ -26,8 +30,8 @@ const SPKI_PREFIX = fromHex('302a300506032b6570032100')
 const SEED_BYTES = 32
 
 /**
- * y coordinates (sign bit cleared) of the eight points of small order; those with y ≥ p are refused as
- * non-canonical before they get here.
+ * y coordinates (sign bit cleared) of the eight points of small order; those with y ≥ p are refused
+ * as non-canonical before they get here.
  */
 const SMALL_ORDER: ReadonlySet<string> = new Set([
   '0000000000000000000000000000000000000000000000000000000000000000',
@@ -75,7 +79,10 @@ export function ed25519Signer(seed: Uint8Array): Signer {
   return { publicKey, sign: (message) => new Uint8Array(sign(null, message, privateKey)) }
 }
 
-/** True when `signature` is `publicKey`'s over `message`. False, never an error, for keys of any other shape. */
+/**
+ * True when `signature` is `publicKey`'s over `message`. False, never an error, for keys of any
+ * other shape.
+ */
 export function verifyEd25519(
   publicKey: Uint8Array,
   message: Uint8Array,

@@ -1,8 +1,9 @@
 /**
- * Envelopes: signed bytes that travel with their signature and are never re-encoded (spec/encoding.md §3).
+ * Envelopes: signed bytes that travel with their signature and are never re-encoded
+ * (spec/encoding.md §3).
  *
- * An envelope is `signature (64) || payload`. What is signed is `"moyai/v1/" tag 0x00 payload`, so a signature
- * made for one purpose is worth nothing for another.
+ * An envelope is `signature (64) || payload`. What is signed is `"moyai/v1/" tag 0x00 payload`, so
+ * a signature made for one purpose is worth nothing for another.
  */
 
 import { concatBytes, utf8 } from '../bytes.ts'
@@ -34,8 +35,8 @@ export function signEnvelope(tag: SignatureTag, payload: Uint8Array, signer: Sig
 }
 
 /**
- * The payload of an envelope that nobody vouches for yet: for formats whose signer is named inside. TRUNCATED when
- * there is no room for a signature. A view of `envelope`, not a copy.
+ * The payload of an envelope that nobody vouches for yet: for formats whose signer is named inside.
+ * TRUNCATED when there is no room for a signature. A view of `envelope`, not a copy.
  */
 export function envelopePayload(envelope: Uint8Array): Uint8Array {
   if (envelope.length < SIGNATURE_BYTES) {

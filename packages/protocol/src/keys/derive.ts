@@ -1,8 +1,8 @@
 /**
  * From the organisation secret to every other key (spec/keys.md §3).
  *
- * HKDF-SHA256 throughout; each key has its own info text, so that no key says anything about another. The guard
- * key is cold: it exists in memory while a phrase is typed, and nowhere else.
+ * HKDF-SHA256 throughout; each key has its own info text, so that no key says anything about
+ * another. The guard key is cold: it exists in memory while a phrase is typed, and nowhere else.
  */
 
 import { hkdfSync } from 'node:crypto'
@@ -28,7 +28,9 @@ export type VaultBundle = {
 
 const EMPTY = new Uint8Array(0)
 
-/** HKDF-SHA256 with a moyai info text: `length` bytes. `context` follows the text after a zero byte. */
+/**
+ * HKDF-SHA256 with a moyai info text: `length` bytes. `context` follows the text after a zero byte.
+ */
 export function deriveKey(o: {
   key: Uint8Array
   salt?: Uint8Array
@@ -50,7 +52,10 @@ export function guardSigner(secret: Uint8Array): Signer {
   return ed25519Signer(deriveKey({ key: secret, info: 'guard' }))
 }
 
-/** The bundle of the vault with this 16-byte salt: the same for the same secret, on any machine, forever. */
+/**
+ * The bundle of the vault with this 16-byte salt: the same for the same secret, on any machine,
+ * forever.
+ */
 export function deriveVaultBundle(secret: Uint8Array, salt: Uint8Array): VaultBundle {
   assert(salt.length === VAULT_SALT_BYTES, 'a vault salt has 16 bytes')
   return {

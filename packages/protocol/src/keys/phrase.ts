@@ -1,8 +1,9 @@
 /**
- * The recovery phrase: 24 BIP-39 words that are the 32-byte secret of an organisation (spec/keys.md §2).
+ * The recovery phrase: 24 BIP-39 words that are the 32-byte secret of an organisation (spec/keys.md
+ * §2).
  *
- * People type it from paper, so case, spacing, commas and the numbers in front of words do not matter, and an
- * error says which word is wrong. No error ever holds what was typed.
+ * People type it from paper, so case, spacing, commas and the numbers in front of words do not
+ * matter, and an error says which word is wrong. No error ever holds what was typed.
  */
 
 import { entropyToMnemonic, mnemonicToEntropy } from '@scure/bip39'
@@ -49,7 +50,7 @@ export function phraseToSecret(words: string): Uint8Array {
   } catch {
     // The library's error may quote what was typed, so it is no cause of ours.
     throw new MoyaiError('BAD_PHRASE', 'the words are known, but together they are no phrase', {
-      hint: 'one word may be another word of the list, or two may be swapped; compare with the sheet',
+      hint: 'a word may be another of the list, or two may be swapped; compare with the sheet',
     })
   }
 }
@@ -83,7 +84,10 @@ function unknownWords(typed: readonly string[], unknown: readonly number[]): Moy
   return new MoyaiError('BAD_PHRASE', message, hints.length > 0 ? { hint: hints.join('; ') } : {})
 }
 
-/** Words of the list nearest to `typed`: those it abbreviates (four letters tell all apart), else by distance. */
+/**
+ * Words of the list nearest to `typed`: those it abbreviates (four letters tell all apart), else by
+ * distance.
+ */
 function nearestWords(typed: string): string[] {
   if (typed.length >= 3) {
     const begun = wordlist.filter((word) => word.startsWith(typed))
@@ -102,7 +106,9 @@ function nearestWords(typed: string): string[] {
   return nearest.slice(0, SUGGESTIONS_MAX)
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
+/**
+ * Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
+ */
 function editDistance(a: string, b: string): number {
   let before: number[] = []
   let last: number[] = Array.from({ length: b.length + 1 }, (_, j) => j)

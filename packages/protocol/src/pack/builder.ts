@@ -1,8 +1,8 @@
 /**
  * Building a pack in a given buffer (spec/pack.md).
  *
- * The buffer may be wasm memory or shared memory: sealed bytes are written to where they stay, and the erasure code
- * then finds its data shards there.
+ * The buffer may be wasm memory or shared memory: sealed bytes are written to where they stay, and
+ * the erasure code then finds its data shards there.
  */
 
 import { createCipheriv } from 'node:crypto'
@@ -56,7 +56,10 @@ export class PackBuilder {
   #entriesLength = 0
   #finished = false
 
-  /** `buffer` is the capacity, k × the largest shard length; `salt` 32 random bytes, new for each pack. */
+  /**
+   * `buffer` is the capacity, k × the largest shard length; `salt` 32 random bytes, new for each
+   * pack.
+   */
   constructor(o: PackIdentity & { buffer: Uint8Array }) {
     assert(o.buffer.length <= CODE_K_MAX * SHARD_LENGTH_MAX, 'pack buffer beyond every code')
     assert(o.buffer.length > PACK_HEADER_BYTES + PACK_FOOTER_BYTES, 'pack buffer too small')
@@ -88,7 +91,10 @@ export class PackBuilder {
     return end + directoryLength(blobCount, entriesLength) + SEAL_TAG_BYTES + PACK_FOOTER_BYTES
   }
 
-  /** Seals a blob into the pack. False when it does not fit with directory and footer; nothing changed then. */
+  /**
+   * Seals a blob into the pack. False when it does not fit with directory and footer; nothing
+   * changed then.
+   */
   add(blob: BlobInput): boolean {
     assert(!this.#finished, 'the pack is finished')
     const entry: BlobEntry = {
@@ -122,8 +128,9 @@ export class PackBuilder {
   }
 
   /**
-   * Completes the pack to exactly `length` bytes (at least `minLength()`, at most the buffer): padding that looks
-   * like the rest, the sealed directory, the sealed footer. The buffer's first `length` bytes are the pack.
+   * Completes the pack to exactly `length` bytes (at least `minLength()`, at most the buffer):
+   * padding that looks like the rest, the sealed directory, the sealed footer. The buffer's first
+   * `length` bytes are the pack.
    */
   finish(length: number): { directory: PackDirectory } {
     assert(!this.#finished, 'the pack is finished')

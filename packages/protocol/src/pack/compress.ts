@@ -1,9 +1,9 @@
 /**
  * Compression of blobs: zstd, when it is worth it (spec/pack.md §4).
  *
- * What is already compressed is recognised from a sample of its bytes, which costs some microseconds where a try
- * would cost a millisecond. The options follow measurements: with the right chunk size Node's one-shot calls do
- * not fall back to zstd's slower streaming path.
+ * What is already compressed is recognised from a sample of its bytes, which costs some
+ * microseconds where a try would cost a millisecond. The options follow measurements: with the
+ * right chunk size Node's one-shot calls do not fall back to zstd's slower streaming path.
  */
 
 import { constants, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from 'node:zlib'
@@ -19,13 +19,16 @@ const SAMPLE_BYTES = 1024
 /** Below this a try is as cheap as a look. */
 const SAMPLED_BYTES_MIN = 4 * SAMPLES * SAMPLE_BYTES
 /**
- * Bits per byte at which a sample counts as noise. A sample of n random bytes falls short of 8 bits by about 184/n
- * (255 / (2 n ln 2)); 0.1 more leaves text encodings and executables below.
+ * Bits per byte at which a sample counts as noise. A sample of n random bytes falls short of 8 bits
+ * by about 184/n (255 / (2 n ln 2)); 0.1 more leaves text encodings and executables below.
  */
 const NOISE_BITS = 8 - 184 / (SAMPLES * SAMPLE_BYTES) - 0.1
 /** Node refuses smaller working buffers. */
 const WORKING_BYTES_MIN = 64
-/** log2 of the largest window: chunks are below 4 MiB, so none needs more, and no frame may ask for more. */
+/**
+ * log2 of the largest window: chunks are below 4 MiB, so none needs more, and no frame may ask for
+ * more.
+ */
 const WINDOW_LOG_MAX = 22
 
 assert(CHUNK_BYTES_MAX <= 2 ** WINDOW_LOG_MAX, 'every chunk fits the largest window')
@@ -49,8 +52,8 @@ function looksRandom(bytes: Uint8Array): boolean {
 }
 
 /**
- * `raw` compressed by zstd, or `raw` itself (not a copy) when that is not at least 3 % smaller. `level` is zstd's,
- * 1 to 19; -1 is refused because Node reads it as "default".
+ * `raw` compressed by zstd, or `raw` itself (not a copy) when that is not at least 3 % smaller.
+ * `level` is zstd's, 1 to 19; -1 is refused because Node reads it as "default".
  */
 export function compressBlob(
   raw: Uint8Array,
@@ -72,7 +75,10 @@ export function compressBlob(
 /** What Node gives with `info: true`; `bytesWritten` counts the input that was used. */
 type Decompressed = { buffer: Uint8Array; engine: { bytesWritten: number } }
 
-/** The `rawLength` bytes (at most CHUNK_BYTES_MAX) behind zstd-compressed `bytes`; MALFORMED for any other outcome. */
+/**
+ * The `rawLength` bytes (at most CHUNK_BYTES_MAX) behind zstd-compressed `bytes`; MALFORMED for any
+ * other outcome.
+ */
 export function decompressBlob(bytes: Uint8Array, rawLength: number): Uint8Array {
   assert(rawLength > 0 && rawLength <= CHUNK_BYTES_MAX, 'the raw length was checked')
   let result: Decompressed

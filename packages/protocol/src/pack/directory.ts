@@ -116,7 +116,9 @@ function wrongChunks(chunks: readonly BlobChunk[], rawLength: number): string | 
   return undefined
 }
 
-/** Why an entry cannot be: what the schema cannot say. Offsets of neighbours are checked elsewhere. */
+/**
+ * Why an entry cannot be: what the schema cannot say. Offsets of neighbours are checked elsewhere.
+ */
 export function wrongEntry(entry: Omit<BlobEntry, 'index' | 'offset'>): string | undefined {
   const { rawLength, sealedLength, compression } = entry
   if (rawLength < 1 || rawLength > CHUNK_BYTES_MAX) return 'blob length out of bounds'
@@ -132,14 +134,16 @@ function entryToCbor(entry: BlobEntry, chunks: Uint8Array): CborMap {
   return { kind, compression, offset, sealed: sealedLength, raw: rawLength, chunks }
 }
 
-/** Blob entries of one pack as CBOR: `decodeBlobEntries` reads them. Also used in index segments. */
+/**
+ * Blob entries of one pack as CBOR: `decodeBlobEntries` reads them. Also used in index segments.
+ */
 export function encodeBlobEntries(blobs: readonly BlobEntry[]): CborValue {
   return blobs.map((entry) => entryToCbor(entry, packChunks(entry.chunks)))
 }
 
 /**
- * Blob entries of one pack whose blobs lie before `end`. MALFORMED unless blobs follow one another without gaps from
- * the header on, and every length is within its limit.
+ * Blob entries of one pack whose blobs lie before `end`. MALFORMED unless blobs follow one another
+ * without gaps from the header on, and every length is within its limit.
  */
 export function decodeBlobEntries(value: CborValue, end: number): BlobEntry[] {
   const blobs: BlobEntry[] = []
@@ -199,7 +203,10 @@ export function decodeDirectory(bytes: Uint8Array, blobsEnd: number): PackDirect
 
 const FOOTER_PLAIN_BYTES = PACK_FOOTER_BYTES - SEAL_TAG_BYTES
 
-/** 48 bytes: version u32, pack length, end of blobs, directory offset and sealed length, blob count, zeros. */
+/**
+ * 48 bytes: version u32, pack length, end of blobs, directory offset and sealed length, blob count,
+ * zeros.
+ */
 export function encodeFooter(footer: PackFooter): Uint8Array {
   const bytes = new Uint8Array(FOOTER_PLAIN_BYTES)
   const view = new DataView(bytes.buffer)
@@ -212,7 +219,9 @@ export function encodeFooter(footer: PackFooter): Uint8Array {
   return bytes
 }
 
-/** The footer of a pack of `packLength` bytes; MALFORMED unless everything it says fits the pack. */
+/**
+ * The footer of a pack of `packLength` bytes; MALFORMED unless everything it says fits the pack.
+ */
 export function decodeFooter(bytes: Uint8Array, packLength: number): PackFooter {
   assert(bytes.length === FOOTER_PLAIN_BYTES, 'the footer has 48 bytes')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

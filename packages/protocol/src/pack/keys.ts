@@ -1,8 +1,8 @@
 /**
  * Pack headers and the keys behind them (spec/pack.md §2 and §3).
  *
- * A pack has keys of its own, derived from the vault's data key with 32 random bytes that stand in the header. So
- * blob i can have nonce i, and a key is gone from memory when its pack is done.
+ * A pack has keys of its own, derived from the vault's data key with 32 random bytes that stand in
+ * the header. So blob i can have nonce i, and a key is gone from memory when its pack is done.
  */
 
 import { createSecretKey, type KeyObject } from 'node:crypto'
@@ -82,7 +82,9 @@ export class PackKeys {
     return new PackKeys({ ...derived, header })
   }
 
-  /** The keys of the pack with this header; SEAL_MISMATCH when `dataKey` or `vault` are not its own. */
+  /**
+   * The keys of the pack with this header; SEAL_MISMATCH when `dataKey` or `vault` are not its own.
+   */
   static open(o: { header: Uint8Array; dataKey: Uint8Array; vault: Uint8Array }): PackKeys {
     const header = new Uint8Array(o.header.subarray(0, PACK_HEADER_BYTES))
     const { packClass, salt, commitment } = parsePackHeader(header)
@@ -114,7 +116,9 @@ export class PackKeys {
     sealInto({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, plaintext, target, offset })
   }
 
-  /** The plaintext; SEAL_MISMATCH unless it was sealed as this kind, under this nonce, in this pack. */
+  /**
+   * The plaintext; SEAL_MISMATCH unless it was sealed as this kind, under this nonce, in this pack.
+   */
   unseal(o: { kind: SealedKind; nonce: number; sealed: Uint8Array }): Uint8Array {
     const aad = this.#aad(o.kind, o.nonce)
     const what = o.kind === 'directory' || o.kind === 'footer' ? `pack ${o.kind}` : 'blob'

@@ -1,8 +1,8 @@
 /**
  * Reading packs: the directory of a whole pack, and single blobs of any (spec/pack.md §7).
  *
- * Whoever reads has the bytes from others. Every length is checked before it is used, and nothing is decrypted
- * before the key commitment was compared.
+ * Whoever reads has the bytes from others. Every length is checked before it is used, and nothing
+ * is decrypted before the key commitment was compared.
  */
 
 import { MoyaiError } from '../errors.ts'
@@ -29,9 +29,9 @@ const PACK_LENGTH_MIN = PACK_HEADER_BYTES + SEAL_TAG_BYTES + PACK_FOOTER_BYTES
 export type PackSecret = { dataKey: Uint8Array; vault: Uint8Array }
 
 /**
- * The directory of a whole pack: how an index is rebuilt from nothing else. SEAL_MISMATCH for another key or changed
- * bytes; MALFORMED, TRUNCATED, TOO_LARGE or UNKNOWN_VERSION for bytes that are no pack. Padding is not looked at:
- * the pack's id vouches for it.
+ * The directory of a whole pack: how an index is rebuilt from nothing else. SEAL_MISMATCH for
+ * another key or changed bytes; MALFORMED, TRUNCATED, TOO_LARGE or UNKNOWN_VERSION for bytes that
+ * are no pack. Padding is not looked at: the pack's id vouches for it.
  */
 export function readPackDirectory(o: PackSecret & { pack: Uint8Array }): PackDirectory {
   const { pack } = o
@@ -66,14 +66,18 @@ export function readPackDirectory(o: PackSecret & { pack: Uint8Array }): PackDir
 export class PackReader {
   readonly #keys: PackKeys
 
-  /** `header` is the first PACK_HEADER_BYTES of the pack, or `packHeader` of its salt. SEAL_MISMATCH, MALFORMED. */
+  /**
+   * `header` is the first PACK_HEADER_BYTES of the pack, or `packHeader` of its salt.
+   * SEAL_MISMATCH, MALFORMED.
+   */
   constructor(o: PackSecret & { header: Uint8Array }) {
     this.#keys = PackKeys.open(o)
   }
 
   /**
-   * The raw bytes of a blob from its `sealed` bytes. SEAL_MISMATCH unless they are this blob of this pack;
-   * MALFORMED when the entry or the compressed bytes are not sound. Chunk ids are for the caller to check.
+   * The raw bytes of a blob from its `sealed` bytes. SEAL_MISMATCH unless they are this blob of
+   * this pack; MALFORMED when the entry or the compressed bytes are not sound. Chunk ids are for
+   * the caller to check.
    */
   open(entry: BlobEntry, sealed: Uint8Array): Uint8Array {
     const wrong = wrongEntry(entry)

@@ -1,8 +1,9 @@
 /**
  * AES-256-GCM under derived keys that commit (spec/pack.md §3).
  *
- * GCM alone does not commit to its key: one ciphertext can open under two keys. So every key comes out of HKDF
- * together with a commitment, which is stored beside the ciphertext and compared before anything is decrypted.
+ * GCM alone does not commit to its key: one ciphertext can open under two keys. So every key comes
+ * out of HKDF together with a commitment, which is stored beside the ciphertext and compared before
+ * anything is decrypted.
  */
 
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
@@ -20,8 +21,8 @@ export function nonceOf(counter: number): Uint8Array {
 }
 
 /**
- * Seals `plaintext` into `target` at `offset` as ciphertext || tag, SEAL_TAG_BYTES longer than the plaintext.
- * A nonce must never come twice under one key.
+ * Seals `plaintext` into `target` at `offset` as ciphertext || tag, SEAL_TAG_BYTES longer than the
+ * plaintext. A nonce must never come twice under one key.
  */
 export function sealInto(o: {
   key: KeyObject
@@ -38,7 +39,9 @@ export function sealInto(o: {
   o.target.set(cipher.getAuthTag(), o.offset + o.plaintext.length)
 }
 
-/** The plaintext of ciphertext || tag; SEAL_MISMATCH unless key, nonce, aad and every bit are right. */
+/**
+ * The plaintext of ciphertext || tag; SEAL_MISMATCH unless key, nonce, aad and every bit are right.
+ */
 export function unseal(o: {
   key: KeyObject
   nonce: Uint8Array

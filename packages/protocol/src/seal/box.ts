@@ -1,8 +1,8 @@
 /**
  * Boxes: small sealed bodies with a key of their own (spec/pack.md §6).
  *
- * `salt (32) || commitment (32) || ciphertext || tag (16)`. The random salt gives each box its own key, so the
- * nonce can be zero and no two boxes ever share a key and a nonce.
+ * `salt (32) || commitment (32) || ciphertext || tag (16)`. The random salt gives each box its own
+ * key, so the nonce can be zero and no two boxes ever share a key and a nonce.
  */
 
 import { createSecretKey } from 'node:crypto'
@@ -25,7 +25,10 @@ function boxKeys(key: Uint8Array, salt: Uint8Array): { key: Uint8Array; commitme
   return { key: both.subarray(0, KEY_BYTES), commitment: both.subarray(KEY_BYTES) }
 }
 
-/** Seals `plaintext` under `key` (32 bytes). `aad` is authenticated and must begin with the name of its format. */
+/**
+ * Seals `plaintext` under `key` (32 bytes). `aad` is authenticated and must begin with the name of
+ * its format.
+ */
 export function sealBox(o: {
   key: Uint8Array
   aad: Uint8Array
@@ -45,8 +48,9 @@ export function sealBox(o: {
 }
 
 /**
- * What a box holds. TRUNCATED or TOO_LARGE (more than `plaintextMax` bytes) before any work; SEAL_MISMATCH for
- * another key (known from the commitment, before decrypting), other `aad` or a changed bit.
+ * What a box holds. TRUNCATED or TOO_LARGE (more than `plaintextMax` bytes) before any work;
+ * SEAL_MISMATCH for another key (known from the commitment, before decrypting), other `aad` or a
+ * changed bit.
  */
 export function openBox(o: {
   key: Uint8Array
