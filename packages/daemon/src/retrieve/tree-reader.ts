@@ -72,8 +72,15 @@ export class TreeReader {
     return undefined
   }
 
-  /** Everything below `root` (a directory), with an `enter` and a `leave` for it, too. */
-  async *walk(root: Entry, signal: AbortSignal): AsyncGenerator<WalkStep> {
+  /**
+   * Everything below `root` (a directory), with an `enter` and a `leave` for it, too; directories for which `into`
+   * says false are passed over without a step.
+   */
+  async *walk(
+    root: Entry,
+    signal: AbortSignal,
+    into: (path: readonly Uint8Array[]) => boolean = () => true,
+  ): AsyncGenerator<WalkStep> {
     const stack = [{ entry: root, entries: this.entries(root, signal) }]
     const path: Uint8Array[] = []
     yield { op: 'enter', path: [], entry: root }
@@ -100,7 +107,7 @@ export class TreeReader {
       } else if (here.length > TREE_DEPTH_MAX) {
         const { code, message } = new MoyaiError('TOO_LARGE', 'folders nested too deeply')
         yield { op: 'problem', path: here, failure: { code, message } }
-      } else {
+      } else if (into(here)) {
         yield { op: 'enter', path: here, entry }
         path.push(entry.name)
         stack.push({ entry, entries: this.entries(entry, signal) })
