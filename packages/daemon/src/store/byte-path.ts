@@ -18,12 +18,12 @@ export function pathBytes(path: string): Uint8Array {
 
 /** The path or name of bytes. */
 export function bytePath(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).latin1Slice()
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }
 
 /** A path of ordinary text, as people type it. */
 export function bytePathOfText(text: string): string {
-  return Buffer.from(text, 'utf8').latin1Slice()
+  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 /** A path for people: UTF-8 where it is that. */

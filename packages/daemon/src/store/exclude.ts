@@ -17,7 +17,7 @@ type Rule = { exclude: boolean; directoriesOnly: boolean; expression: RegExp }
 
 /** UTF-8 bytes as a text of one character per byte: the alphabet in which paths are matched. */
 function byteText(text: string): string {
-  return Buffer.from(utf8(text)).latin1Slice()
+  return Buffer.from(utf8(text)).toString('latin1')
 }
 
 /** The expression of a set like `[a-z]` or `[!x]` at `start`, and where it ends; undefined when it is not closed. */

@@ -55,7 +55,7 @@ const trailerSchema = s.map({
 export type PageCacheInfo = { generation: Uint8Array; began: number; root: Uint8Array }
 
 function keyOf(id: Uint8Array): string {
-  return Buffer.from(id.buffer, id.byteOffset, HASH_BYTES).latin1Slice(0, 16)
+  return Buffer.from(id.buffer, id.byteOffset, HASH_BYTES).toString('latin1', 0, 16)
 }
 
 function readFully(fd: number, into: Uint8Array, position: number): void {
