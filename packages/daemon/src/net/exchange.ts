@@ -47,8 +47,9 @@ function violation(what: string): never {
 export class Exchange {
   readonly id: number
   readonly role: 'requester' | 'responder'
-  /** Body of the REQUEST. */
+  /** Body of the REQUEST, and whether payload follows it. */
   readonly body: Uint8Array
+  readonly more: boolean
   /** The peer's id in hex. */
   readonly peer: string
   readonly #link: ExchangeLink
@@ -92,6 +93,7 @@ export class Exchange {
     this.id = options.id
     this.role = options.role
     this.body = options.body
+    this.more = options.more
     this.peer = link.peer
     this.#localOpen = options.role === 'responder' || options.more
     this.#remoteOpen = options.role === 'requester' || options.more
@@ -123,14 +125,19 @@ export class Exchange {
 
   // ---- sending ---------------------------------------------------------------------------------------------------
 
+  /** Waits until the peer grants credit (true), or answers without wanting any payload (false). */
+  async wanted(): Promise<boolean> {
+    while (this.#sendCredit === 0 && this.#mayStillSend()) await this.#peerEvent()
+    return this.#mayStillSend()
+  }
+
   /**
    * Sends payload as the peer grants credit. False when the peer has answered already and wants no more (its answer
    * says why). The bytes must not change before the exchange is done. Rejects when the exchange failed.
    */
   async send(bytes: Uint8Array): Promise<boolean> {
     for (let offset = 0; offset < bytes.length;) {
-      while (this.#sendCredit === 0 && this.#mayStillSend()) await this.#peerEvent()
-      if (!this.#mayStillSend()) return false
+      if (!(await this.wanted())) return false
       const length = Math.min(bytes.length - offset, this.#sendCredit, this.#link.frameBytesMax)
       this.#sendCredit -= length
       await this.#sendFrame('data', bytes.subarray(offset, offset + length))

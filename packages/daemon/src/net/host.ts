@@ -6,7 +6,7 @@
  */
 
 import type { Connection, ConnectionGater, PeerId, Stream } from '@libp2p/interface'
-import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import {
   assert,
   ed25519Signer,
@@ -16,6 +16,7 @@ import {
   toMoyaiError,
   type Signer,
 } from '@moyai/protocol'
+import { addressOf, checkedAddress } from './addresses.ts'
 import { ByteBudget } from './budget.ts'
 import * as events from './events.ts'
 import { hexOfPeerId, peerIdOfHex, privateKeyOfSeed } from './identity.ts'
@@ -478,27 +479,3 @@ export class Host {
 }
 
 const OUTBOUND = { maxOutboundStreams: limits.STREAMS_PER_PROTOCOL_MAX } as const
-
-function checkedAddress(text: string): Multiaddr {
-  try {
-    return multiaddr(text)
-  } catch (cause) {
-    throw new MoyaiError('CONFIG_INVALID', `not a network address: ${text}`, {
-      hint: 'addresses look like /ip4/192.0.2.7/tcp/4001',
-      cause,
-    })
-  }
-}
-
-/** A member's address ending in its peer id; undefined when it is none or ends in another id. */
-function addressOf(text: string, peer: PeerId): Multiaddr | undefined {
-  try {
-    const address = multiaddr(text)
-    const id = address.getComponents().find((component) => component.name === 'p2p')?.value
-    if (id === undefined) return address.encapsulate(`/p2p/${peer.toString()}`)
-    return id === peer.toString() ? address : undefined
-  } catch {
-    // From another host's record: one that cannot be read is not dialed.
-    return undefined
-  }
-}

@@ -3,7 +3,17 @@
  * in spec/wire.md §5; the rest protects this process. Relations are asserted when the module loads.
  */
 
-import { assert, FRAME_BYTES_MAX } from '@moyai/protocol'
+import {
+  assert,
+  CODE_K_MAX,
+  FRAME_BYTES_MAX,
+  GROUP_BYTES,
+  JOIN_REQUEST_BYTES_MAX,
+  JOIN_RESPONSE_BYTES_MAX,
+  SHARD_LENGTH_MAX,
+  STRIPE_ENVELOPE_BYTES_MAX,
+  SYNC_MESSAGE_BYTES_MAX,
+} from '@moyai/protocol'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -34,10 +44,12 @@ export const HELLO_BYTES_MAX: number = 1 * KIB
 export const ERROR_BYTES_MAX: number = 2 * KIB
 /** Characters of an error's text and of its hint. */
 export const ERROR_TEXT_MAX = 300
-/** REQUEST and RESPONSE bodies are one frame; a protocol allows less where it can. */
-export const MESSAGE_BYTES_MAX: number = FRAME_BYTES_MAX
-/** What a stranger may send as a REQUEST: a join request has a proof and a certificate draft, below 4 KiB. */
-export const STRANGER_MESSAGE_BYTES_MAX: number = 16 * KIB
+/** A message of a request/response protocol; above one frame it travels as payload, against credit. */
+export const MESSAGE_BYTES_MAX: number = Math.max(SYNC_MESSAGE_BYTES_MAX, JOIN_RESPONSE_BYTES_MAX)
+/** What a stranger may send as a REQUEST: always one frame. */
+export const STRANGER_MESSAGE_BYTES_MAX: number = JOIN_REQUEST_BYTES_MAX
+/** Requests of one lane of such a protocol at once, unless it says otherwise. */
+export const MESSAGE_REQUESTS_MAX = 4
 
 // ---- lanes -----------------------------------------------------------------------------------------------------
 
@@ -87,6 +99,9 @@ export const HANDLERS_MAX = 512
 export const SERVE_BUDGET_BYTES: number = 32 * MIB
 /** Of these, what one peer may take: a quarter, so that three silent peers do not stop a fourth. */
 export const SERVE_BUDGET_BYTES_PER_PEER: number = SERVE_BUDGET_BYTES / 4
+/** Messages above one frame that are being put together or served, of all peers and of one. */
+export const MESSAGE_BUDGET_BYTES: number = 32 * MIB
+export const MESSAGE_BUDGET_BYTES_PER_PEER: number = 8 * MIB
 /** The same for what this host fetches (GET): apart, so that nobody's uploads stop our own retrieval. */
 export const FETCH_BUDGET_BYTES: number = 32 * MIB
 
@@ -147,16 +162,18 @@ export const CONNECTION_STABLE_MS = 10_000
 
 // ---- shard protocol ----------------------------------------------------------------------------------------------
 
-/** A stripe descriptor with 48 shard hashes of 32 bytes, its signature and its fields. */
-export const SHARD_REQUEST_BYTES_MAX: number = 16 * KIB
-/** A GET response: the proof of a range in a 4 MiB shard is below 17 KiB; a STAT one lists descriptors. */
+/** A stripe descriptor (2 KiB at most), an index and the field names. */
+export const SHARD_REQUEST_BYTES_MAX: number = 4 * KIB
+/** A GET response: the proof of a whole 4 MiB shard has 255 pairs of 64 bytes; STAT and INVENTORY are below that. */
 export const SHARD_RESPONSE_BYTES_MAX: number = 128 * KIB
-/** Items on one page of an inventory: 1024 × about 80 bytes of CBOR is 80 KiB. */
+/** Items on one page of an inventory: 1024 × about 60 bytes of CBOR is 60 KiB. */
 export const INVENTORY_PAGE_MAX = 1024
 /** Shards of one pack that one holder lists; it should keep one, a repair may leave a second. */
-export const STAT_ITEMS_MAX = 16
-/** An inventory cursor is the last item's pack and index. */
+export const STAT_ITEMS_MAX: number = CODE_K_MAX
+/** An inventory cursor is opaque to the client; holders use vault, pack and index. */
 export const CURSOR_BYTES_MAX = 128
+/** Bytes that a holder reads at once for a GET; whole groups. */
+export const SHARD_READ_BYTES: number = FRAME_BYTES_MAX
 
 assert(YAMUX_WINDOW_BYTES_MAX <= STREAM_READ_BUFFER_BYTES_MAX, 'a paused reader is never reset')
 assert(READER_HIGH_BYTES >= FRAME_BYTES_MAX, 'one frame fits the reader')
@@ -165,7 +182,14 @@ assert(LANE_CREDIT_BYTES_MAX <= STREAM_READ_BUFFER_BYTES_MAX, 'credit alone boun
 assert(CREDIT_STEP_BYTES >= 1 && CREDIT_STEP_BYTES <= REQUEST_WINDOW_BYTES, 'windows are topped up')
 assert(SERVE_BUDGET_BYTES_PER_PEER >= LANE_CREDIT_BYTES_MAX, 'one peer can fill a lane')
 assert(LANE_REQUESTS_BEFORE_NEXT <= LANE_REQUESTS_MAX, 'a lane fills up after the next is opened')
+assert(STRIPE_ENVELOPE_BYTES_MAX + 256 <= SHARD_REQUEST_BYTES_MAX, 'a PUT fits its frame')
 assert(
-  STAT_ITEMS_MAX * SHARD_REQUEST_BYTES_MAX <= 2 * SHARD_RESPONSE_BYTES_MAX,
-  'STAT fits in practice',
+  STAT_ITEMS_MAX * (STRIPE_ENVELOPE_BYTES_MAX + 64) <= SHARD_RESPONSE_BYTES_MAX,
+  'the longest STAT response fits its frame',
 )
+assert(
+  (SHARD_LENGTH_MAX / GROUP_BYTES) * 64 + 256 <= SHARD_RESPONSE_BYTES_MAX,
+  'the longest proof fits its frame',
+)
+assert(INVENTORY_PAGE_MAX * 100 <= SHARD_RESPONSE_BYTES_MAX, 'a full page fits its frame')
+assert(MESSAGE_BYTES_MAX <= MESSAGE_BUDGET_BYTES_PER_PEER, 'the longest message can be received')

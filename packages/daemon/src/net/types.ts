@@ -3,6 +3,7 @@
 import type { Clock, MoyaiError, Random } from '@moyai/protocol'
 import type { Logger } from '../logger.ts'
 import type { Member, PeerState } from './peers.ts'
+import type { HeldShards } from './shard/handler.ts'
 
 /** What the network asks of the pool's membership; every call reads the present state. */
 export interface Membership {
@@ -31,6 +32,8 @@ export type NetworkComponents = {
   clock: Clock
   random: Random
   membership: Membership
+  /** Shards kept for others; without it this host serves none. */
+  store?: HeldShards
   logger?: Logger
 }
 
@@ -50,9 +53,9 @@ export type MessageRequest = {
 export type MessageHandler = (request: MessageRequest) => Promise<Uint8Array>
 
 export type MessageProtocolOptions = {
-  /** Open to hosts that are no members while `strangersWelcome()`; their requests are 16 KiB at most. */
+  /** Open to hosts that are no members while `strangersWelcome()`; their requests are 32 KiB at most. */
   strangers?: boolean
-  /** Longest request and response; MESSAGE_BYTES_MAX (256 KiB) unless given. */
+  /** Longest request and response; MESSAGE_BYTES_MAX (4 MiB) unless given. */
   requestBytesMax?: number
   responseBytesMax?: number
   /** Requests of one lane at once; 4 unless given. */

@@ -1,0 +1,30 @@
+/** Multiaddrs as text: checked where a person wrote them, sorted out where another host did. */
+
+import type { PeerId } from '@libp2p/interface'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { MoyaiError } from '@moyai/protocol'
+
+/** An address of the configuration; CONFIG_INVALID when it is none. */
+export function checkedAddress(text: string): Multiaddr {
+  try {
+    return multiaddr(text)
+  } catch (cause) {
+    throw new MoyaiError('CONFIG_INVALID', `not a network address: ${text}`, {
+      hint: 'addresses look like /ip4/192.0.2.7/tcp/4001',
+      cause,
+    })
+  }
+}
+
+/** A member's address ending in its peer id; undefined when it is none or ends in another id. */
+export function addressOf(text: string, peer: PeerId): Multiaddr | undefined {
+  try {
+    const address = multiaddr(text)
+    const id = address.getComponents().find((component) => component.name === 'p2p')?.value
+    if (id === undefined) return address.encapsulate(`/p2p/${peer.toString()}`)
+    return id === peer.toString() ? address : undefined
+  } catch {
+    // From another host's record: one that cannot be read is not dialed.
+    return undefined
+  }
+}
