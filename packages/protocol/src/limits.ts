@@ -156,6 +156,11 @@ export const POOL_STATEMENTS_MAX = 16_384
 export const POOL_HOSTS_MAX = 1024
 /** Characters of host and pool names, site and provider labels. */
 export const NAME_LENGTH_MAX = 63
+/** Two keys, a time and up to sixteen rights of 32 characters. */
+export const DELEGATION_BYTES_MAX: number = 1 * KIB
+/** Four keys, a salt, three labels, two signatures. */
+export const HOST_CLAIM_BYTES_MAX: number = 2 * KIB
+export const GENESIS_NONCE_BYTES = 16
 /** Rights in a delegation. */
 export const DELEGATION_RIGHTS_MAX = 16
 /** Addresses in an address record or an invite. */
@@ -213,3 +218,7 @@ assert(
 assert(SNAPSHOT_BYTES_MAX + 64 * KIB <= LOG_ENTRY_BYTES_MAX, 'a sealed snapshot fits a log entry')
 assert(LOG_ENTRY_BYTES_MAX + 4 * KIB <= SYNC_MESSAGE_BYTES_MAX, 'any log entry fits a sync message')
 assert(POOL_STATEMENTS_MAX * HASH_BYTES + KIB <= SYNC_MESSAGE_BYTES_MAX, 'all ids fit a message')
+assert(
+  HOST_CLAIM_BYTES_MAX + DELEGATION_BYTES_MAX + KIB <= STATEMENT_BYTES_MAX,
+  'a claim and a delegation fit a statement',
+)

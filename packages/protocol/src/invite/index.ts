@@ -1,0 +1,4 @@
+/** Invites and the join that redeems them (spec/join.md). */
+
+export * from './invite.ts'
+export * from './join.ts'
