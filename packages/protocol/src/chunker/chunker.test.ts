@@ -148,6 +148,37 @@ test('chunker: sizes gather around the average', () => {
   assert.ok(near.length > 0.7 * lengths.length, `${near.length} of ${lengths.length} are near`)
 })
 
+/** The 32 bytes before the first place in noise whose hash is in [from, to). */
+function historyWithHash(from: number, to: number): Uint8Array {
+  const bytes = noise(4_000_000, 51)
+  const scan = plainScan(gear)
+  for (let at = HISTORY_BYTES; ;) {
+    at = scan({ bytes, from: at, to: bytes.length }, to)
+    assert.ok(at > 0, 'the noise has such a place')
+    const isBelow = from > 0 && scan({ bytes, from: at - 1, to: at }, from) === at
+    if (!isBelow) return bytes.subarray(at - HISTORY_BYTES, at)
+  }
+}
+
+test('chunker: exactly where the thresholds begin to hold', () => {
+  // Goal: lengths at the minimum, the average and the maximum belong to the side the rules say.
+  const hard = historyWithHash(0, HARD_THRESHOLD)
+  const easy = historyWithHash(HARD_THRESHOLD, EASY_THRESHOLD)
+  const cutOf = (history: Uint8Array, end: number): number => {
+    const bytes = new Uint8Array(CHUNK_BYTES_MAX + 100)
+    bytes.set(history, end - HISTORY_BYTES)
+    return chunker.next(bytes, false)
+  }
+  assert.equal(cutOf(hard, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
+  assert.equal(cutOf(hard, CHUNK_BYTES_MIN + 1), CHUNK_BYTES_MIN + 1)
+  assert.equal(cutOf(easy, CHUNK_BYTES_MIN + 1), CHUNK_BYTES_MAX)
+  assert.equal(cutOf(hard, CHUNK_BYTES_AVERAGE), CHUNK_BYTES_AVERAGE)
+  assert.equal(cutOf(easy, CHUNK_BYTES_AVERAGE), CHUNK_BYTES_MAX)
+  assert.equal(cutOf(easy, CHUNK_BYTES_AVERAGE + 1), CHUNK_BYTES_AVERAGE + 1)
+  assert.equal(cutOf(easy, CHUNK_BYTES_MAX - 1), CHUNK_BYTES_MAX - 1)
+  assert.equal(cutOf(easy, CHUNK_BYTES_MAX + 1), CHUNK_BYTES_MAX)
+})
+
 test('chunker: small files are one chunk, and an empty one none', () => {
   // Goal: below the minimum nothing is cut, and the last chunk may be short.
   for (const length of [1, 31, 32, 33, 1000, CHUNK_BYTES_MIN - 1, CHUNK_BYTES_MIN]) {
