@@ -3,3 +3,7 @@
 export * from './clock.ts'
 export * from './database/index.ts'
 export * from './random.ts'
+export * from './config/index.ts'
+export * from './control-server/index.ts'
+export * from './home/index.ts'
+export * from './logger.ts'

@@ -5,14 +5,20 @@
  * setting that is silently ignored protects nobody.
  */
 
-import { fromUtf8, MoyaiError, printable } from '@moyai/protocol'
+import {
+  fromUtf8,
+  isLabel,
+  MoyaiError,
+  NAME_LENGTH_MAX,
+  printable,
+  type HostClass,
+} from '@moyai/protocol'
 import { parse, TomlError } from 'smol-toml'
 
 import { nearest } from './nearest.ts'
 import { parseBytes } from './quantity.ts'
 
 /** How a host is switched on and off; decides what is expected of it. */
-export type HostClass = 'always-on' | 'desktop' | 'laptop'
 export const HOST_CLASSES: readonly HostClass[] = ['always-on', 'desktop', 'laptop']
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -31,9 +37,6 @@ export const CONFIG_BYTES_MAX: number = 64 * 1024
 const ADDRESSES_MAX = 32
 const ADDRESS_LENGTH_MAX = 300
 
-/** Names and labels: what fits a table's column and needs no quoting in a shell or a URL. */
-const LABEL = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
-
 type Value = string | number | string[]
 
 /** One key of the file: its default in TOML, what it means in one line, and its check. */
@@ -50,8 +53,10 @@ function fail(message: string): never {
 }
 
 function label(value: unknown): string {
-  if (typeof value === 'string' && LABEL.test(value)) return value
-  return fail('must be 1 to 63 letters, digits, dots, hyphens or underscores')
+  if (typeof value === 'string' && isLabel(value)) return value
+  return fail(
+    `must be 1 to ${NAME_LENGTH_MAX} visible characters, without any of # : / \\ " ' < > | * ?`,
+  )
 }
 
 function oneOf(...words: readonly string[]): (value: unknown) => string {
