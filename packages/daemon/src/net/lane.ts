@@ -82,6 +82,8 @@ export class Lane {
   #requestsMax: number
   #frameBytesMax = 0
   #creditBytesMax = 0
+  /** Opener: requests in flight, and those about to begin. */
+  #placesTaken = 0
   #lastId = 0
   #strayAllowance = 0
   #ending: MoyaiError | undefined
@@ -133,7 +135,7 @@ export class Lane {
 
   /** Requests in flight and waiting for their turn. */
   get load(): number {
-    return this.#exchanges.size + this.#waiting.length
+    return Math.max(this.#exchanges.size, this.#placesTaken) + this.#waiting.length
   }
 
   /** Bytes granted to the peer or buffered for requests here: what the lane's credit bounds. */
@@ -158,6 +160,7 @@ export class Lane {
     assert(this.#options.handler === undefined, 'the opener of a lane makes its requests')
     await this.opened()
     await this.#place(o.signal)
+    // The place is taken: from here to `#begin` nothing may wait.
     if (this.#ending !== undefined) throw this.#ending
     if (this.#lastId >= REQUEST_ID_MAX) {
       const error = new MoyaiError('STREAM_CLOSED', 'the lane has used up its request ids')
@@ -216,9 +219,9 @@ export class Lane {
     signal.addEventListener('abort', cancel, { once: true, signal: exchange.over })
   }
 
-  /** Waits until a request may begin. */
+  /** Waits until a request may begin, and takes its place. */
   async #place(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#exchanges.size >= this.#requestsMax && this.#ending === undefined) {
+    while (this.#placesTaken >= this.#requestsMax && this.#ending === undefined) {
       if (signal?.aborted === true) throw new MoyaiError('ABORTED', 'the request was cancelled')
       if (this.#waiting.length >= LANE_WAITING_MAX) {
         throw new MoyaiError('BUSY', 'too many requests wait for this host')
@@ -236,9 +239,11 @@ export class Lane {
       }
     }
     if (signal?.aborted === true) {
+      // It may have been woken for a place that it does not want any more.
       this.#waiting.shift()?.resolve()
       throw new MoyaiError('ABORTED', 'the request was cancelled')
     }
+    this.#placesTaken += 1
   }
 
   #done(exchange: Exchange): void {
@@ -248,6 +253,7 @@ export class Lane {
       STRAY_FRAMES_MAX,
       this.#strayAllowance + STRAY_FRAMES_PER_REQUEST,
     )
+    if (exchange.role === 'requester') this.#placesTaken -= 1
     this.#waiting.shift()?.resolve()
   }
 
