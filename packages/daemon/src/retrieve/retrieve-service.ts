@@ -71,7 +71,9 @@ export class RetrieveService {
   /** All snapshots of this vault, oldest first. */
   async snapshots(): Promise<SnapshotInfo[]> {
     const snapshots = readSnapshots(this.#components.log, this.#bundle)
-    return Array.fromAsync(snapshots, snapshotInfo)
+    const infos: SnapshotInfo[] = []
+    for await (const named of snapshots) infos.push(snapshotInfo(named))
+    return infos
   }
 
   /**
@@ -93,12 +95,11 @@ export class RetrieveService {
       return
     }
     const { trees } = this.#reading
-    const walk = trees.walk(entry, signal, () => params.recursive)
     if (!params.recursive) {
       for await (const one of trees.entries(entry, signal)) yield listed(shown([one.name]), one)
       return
     }
-    for await (const step of walk) {
+    for await (const step of trees.walk(entry, signal)) {
       if (step.op === 'problem') throw new MoyaiError(step.failure.code, step.failure.message)
       if (step.op === 'leave' || step.path.length === 0) continue
       yield listed(shown(step.path), step.entry)
