@@ -1,7 +1,7 @@
 /** base64url without padding (RFC 4648 §5), strict: one text for one value. */
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-const VALUES = new Map([...ALPHABET].map((character, value) => [character, value]))
+const VALUES = new Map(Array.from(ALPHABET, (character, value) => [character, value]))
 
 export function toBase64Url(bytes: Uint8Array): string {
   let text = ''

@@ -1,0 +1,108 @@
+/** Writes the vectors of spec/join.md: `node test/vectors/invite/generate.ts`. */
+
+import { writeFileSync } from 'node:fs'
+import {
+  blake3,
+  concatBytes,
+  decodeJoinRequest,
+  encodeCbor,
+  encodeInvite,
+  encodeJoinRequest,
+  inviteKeys,
+  toHex,
+  type CborMap,
+  type Invite,
+} from '@moyai/protocol'
+
+const fill = (value: number, length = 32): Uint8Array => new Uint8Array(length).fill(value)
+const invite: Invite = {
+  host: fill(1),
+  secret: fill(2, 16),
+  pool: fill(3),
+  expires: 1_790_000_000,
+  addresses: ['/ip4/192.0.2.1/tcp/4001', '/dns4/nas.example.com/tcp/4001'],
+}
+const token = encodeInvite(invite)
+const { id, proofKey } = inviteKeys(invite.secret)
+
+/** A token with any body, and the checksum that belongs to it. */
+function tokenOf(body: Uint8Array): string {
+  const bytes = concatBytes(body, blake3(body).subarray(0, 4))
+  return `moyai1-${Buffer.from(bytes).toString('base64url')}`
+}
+const bent = (name: string, change: CborMap): unknown => ({
+  name,
+  token: tokenOf(encodeCbor({ v: 1, ...invite, ...change })),
+  expect: 'BAD_TOKEN',
+})
+
+const tokens = [
+  { name: 'an invite', token, expect: 'ok', secret: toHex(invite.secret), id: toHex(id) },
+  {
+    name: 'an invite without addresses',
+    token: encodeInvite({ ...invite, addresses: [] }),
+    expect: 'ok',
+    secret: toHex(invite.secret),
+    id: toHex(id),
+  },
+  { name: 'nothing', token: '', expect: 'BAD_TOKEN' },
+  { name: 'a prefix', token: 'moyai1-', expect: 'BAD_TOKEN' },
+  { name: 'another prefix', token: token.replace('moyai1-', 'moyai2-'), expect: 'BAD_TOKEN' },
+  { name: 'cut off', token: token.slice(0, -1), expect: 'BAD_TOKEN' },
+  { name: 'a character more', token: `${token}A`, expect: 'BAD_TOKEN' },
+  { name: 'padding', token: `${token}=`, expect: 'BAD_TOKEN' },
+  { name: 'a space inside', token: `${token.slice(0, 30)} ${token.slice(30)}`, expect: 'BAD_TOKEN' },
+  { name: 'too long', token: `moyai1-${'A'.repeat(9000)}`, expect: 'BAD_TOKEN' },
+  bent('a later version', { v: 2 }),
+  bent('an unknown key', { more: 1 }),
+  bent('a short secret', { secret: fill(2, 15) }),
+  bent('a pool that is no id', { pool: fill(3, 8) }),
+  bent('an address that is none', { addresses: ['192.0.2.1:4001'] }),
+  bent('seventeen addresses', { addresses: Array.from({ length: 17 }, () => '/ip4/192.0.2.1') }),
+  { name: 'a body that is not CBOR', token: tokenOf(fill(0xff, 20)), expect: 'BAD_TOKEN' },
+]
+
+const joiner = fill(4)
+const request = encodeJoinRequest({
+  invite,
+  joiner,
+  time: 1_790_000_000_000,
+  statement: fill(5, 80),
+  address: fill(6, 80),
+})
+const { body, proof } = decodeJoinRequest(request)
+const parties = {
+  pool: toHex(invite.pool),
+  inviter: toHex(invite.host),
+  joiner: toHex(joiner),
+  proofKey: toHex(proofKey),
+}
+const hex = toHex(request)
+const changed = (name: string, expect: string, value: CborMap): unknown => ({
+  name,
+  request: toHex(encodeCbor({ v: 1, body, proof, ...value })),
+  expect,
+  ...parties,
+})
+const joins = [
+  { name: 'a request', request: hex, expect: 'ok', ...parties, proven: true },
+  { name: 'another joiner', request: hex, expect: 'ok', ...parties, joiner: toHex(fill(9)), proven: false },
+  { name: 'another inviter', request: hex, expect: 'ok', ...parties, inviter: toHex(fill(9)), proven: false },
+  { name: 'another pool', request: hex, expect: 'ok', ...parties, pool: toHex(fill(9)), proven: false },
+  { name: 'another secret', request: hex, expect: 'ok', ...parties, proofKey: toHex(fill(9)), proven: false },
+  { name: 'cut by one byte', request: hex.slice(0, -2), expect: 'MALFORMED', ...parties },
+  { name: 'a byte too many', request: `${hex}00`, expect: 'MALFORMED', ...parties },
+  changed('a later version', 'UNKNOWN_VERSION', { v: 2 }),
+  changed('a proof that is none', 'MALFORMED', { proof: fill(1, 31) }),
+  changed('a body that is none', 'MALFORMED', { body: fill(0xff, 5) }),
+  changed('an unknown key', 'MALFORMED', { more: 1 }),
+]
+
+function write(name: string, cases: unknown): void {
+  const json = { format: 'invite', spec: 'spec/join.md', cases }
+  const file = new URL(`${name}.json`, import.meta.url)
+  writeFileSync(file, `${JSON.stringify(json, undefined, 2)}\n`)
+}
+
+write('tokens', tokens)
+write('join-requests', joins)
