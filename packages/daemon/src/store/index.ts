@@ -8,7 +8,7 @@ export type {
   PackRecord,
   StripeRecord,
 } from './vault-index.ts'
-export type { Appended, LogPosition, StoreLog, StoreNetwork, StorePool } from './ports.ts'
+export type { Appended, StoreLog, StoreNetwork, StorePool } from './ports.ts'
 export type { StoreComponents, StoreEvent, StoreOptions, StoreRequest } from './store-run.ts'
 export { StoreService } from './store-service.ts'
 export type { StoreCall } from './store-service.ts'

@@ -50,8 +50,6 @@ export type WalkSetup = WorkerSetup & {
   cache: string
   /** The generation of the index; a cache of another one is not used. */
   generation: Uint8Array
-  /** When this run began, ms since the epoch. */
-  began: number
   /** For `TableAnswer`: the walker waits for it synchronously. */
   tablePort: MessagePort
 }

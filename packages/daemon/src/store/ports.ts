@@ -20,23 +20,26 @@ export type StorePool = {
   policy(): Policy
 }
 
-/** Where the next entry of the vault's log stands. */
-export type LogPosition = { seq: number; prev: Uint8Array }
-
 /** What became of an appended entry. */
 export type Appended = {
   /** Id of the entry: the snapshot's id. */
   id: Uint8Array
-  /** Hosts that signed a receipt for it, of those that were reachable. */
-  confirmed: number
-  reachable: number
+  /** Hosts (hex) whose signed receipts for it are here. */
+  confirmed: readonly string[]
+  /** Hosts that were connected and did not confirm. */
+  unconfirmed: readonly unknown[]
+  /** Whether more than half of the connected hosts confirmed. */
+  majority: boolean
 }
 
 /** The owner's end of the vault log. */
 export type StoreLog = {
   /**
-   * Appends one entry: `make` gives its envelope for the position at the end of the log. It is on this disk, and was
-   * offered to all reachable hosts, when it resolves. LOG_FORK when hosts know another continuation.
+   * Appends one entry: `seal` gives its sealed body for its place. It is on this disk, and was offered to all connected
+   * hosts, when it resolves; when it rejects nothing was appended.
    */
-  append(make: (position: LogPosition) => Uint8Array, signal?: AbortSignal): Promise<Appended>
+  append(o: {
+    kind: string
+    seal: (place: { seq: number; prev: Uint8Array }) => Uint8Array
+  }): Promise<Appended>
 }

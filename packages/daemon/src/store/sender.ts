@@ -162,11 +162,17 @@ export class Sender {
   async #record(shipment: Shipment, missing: number): Promise<void> {
     const { file, placed } = shipment
     const { envelope, salt, packClass, segment, descriptor } = file
+    const { index } = this.#components
+    const holders = [...placed.values()]
+    if ((await index.stripe(descriptor.pack)) !== undefined) {
+      await index.settle(descriptor.pack, { holders, missing })
+      return
+    }
     const packs = decodeIndexSegment(segment)
-    await this.#components.index.recordPack({
+    await index.recordPack({
       stripe: { pack: descriptor.pack, envelope, salt, packClass },
       blobs: packs.flatMap((pack) => pack.blobs),
-      holders: [...placed.values()],
+      holders,
       segment,
       missing,
     })

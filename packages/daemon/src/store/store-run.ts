@@ -11,17 +11,7 @@ import { join } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
 import type { Worker } from 'node:worker_threads'
 
-import {
-  assert,
-  blake3,
-  MoyaiError,
-  planCode,
-  sealSnapshot,
-  signLogEntry,
-  toHex,
-  utf8,
-  vaultSigner,
-} from '@moyai/protocol'
+import { assert, blake3, MoyaiError, planCode, sealSnapshot, toHex, utf8 } from '@moyai/protocol'
 import type {
   Clock,
   CodePlan,
@@ -268,7 +258,6 @@ export class StoreRun {
       batchesMax: 2 * threads + 1,
       cache,
       generation,
-      began: this.#began,
       tablePort: port2,
     }
     const walker = startWorker('walk-worker', { data: walkSetup, port: port2 })
@@ -441,20 +430,15 @@ export class StoreRun {
   }
 
   async #commit(walked: Walked): Promise<Appended> {
-    const { log, random, index, clock } = this.#components
+    const { log, random, index } = this.#components
     const { bundle } = this.#options
-    const vault = vaultSigner(bundle)
     const snapshot = this.#snapshot(walked.root)
     const packs: Uint8Array[] = []
     for await (const { pack } of index.unpublished()) packs.push(pack)
     this.#abort.signal.throwIfAborted()
-    const appended = await log.append(({ seq, prev }) => {
-      const sealed = sealSnapshot({ bundle, seq, prev, snapshot, random })
-      const at = clock.now()
-      return signLogEntry(
-        { vault: vault.publicKey, seq, prev, at, kind: 'snapshot', sealed },
-        vault,
-      )
+    const appended = await log.append({
+      kind: 'snapshot',
+      seal: (place) => sealSnapshot({ bundle, ...place, snapshot, random }),
     })
     await index.published(packs)
     return appended
@@ -570,8 +554,8 @@ export class StoreRun {
       snapshot_id: appended === undefined ? null : toHex(appended.id),
       state: stateOf({ missing, codes, appended }),
       missing_shards: missing,
-      confirmed_by: appended?.confirmed ?? 0,
-      reachable_hosts: appended?.reachable ?? 0,
+      confirmed_by: appended?.confirmed.length ?? 0,
+      reachable_hosts: (appended?.confirmed.length ?? 0) + (appended?.unconfirmed.length ?? 0),
       code: codes === undefined ? '' : `${codes.data.code.k}+${codes.data.code.m}`,
     }
   }
@@ -598,8 +582,7 @@ function stateOf(o: {
 }): StoreSummary['state'] {
   const { missing, codes, appended } = o
   if (codes === undefined || appended === undefined) return 'empty'
-  const confirmed = appended.confirmed * 2 > appended.reachable
-  if (missing > 0 || !confirmed) return 'settling'
+  if (missing > 0 || !appended.majority) return 'settling'
   return codes.data.met && codes.meta.met ? 'protected' : 'degraded'
 }
 

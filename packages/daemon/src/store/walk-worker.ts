@@ -8,6 +8,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { assert, decodeRootEntry, encodeRootEntry, equalBytes } from '@moyai/protocol'
 import type { BlobKind } from '@moyai/protocol'
 
+import { systemClock } from '../clock.ts'
 import { DedupTable } from './dedup-table.ts'
 import { Excludes } from './exclude.ts'
 import type { FromWalker, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
@@ -57,13 +58,15 @@ function openPrevious(): PageCache | undefined {
 }
 
 async function walk(): Promise<void> {
+  // by the clock that stamps files, before the first of them is looked at
+  const began = systemClock.now()
   const previous = openPrevious()
   const cache = setup.dryRun ? undefined : new PageCacheWriter(setup.cache)
   const emitter =
     cache === undefined
       ? undefined
       : new TreeEmitter({ hasher, chunkIdKey, previous, cache, store })
-  const { excludes, plan, ownHome, dryRun, batchesMax, generation, began } = setup
+  const { excludes, plan, ownHome, dryRun, batchesMax, generation } = setup
   const walker = new Walker(
     {
       plan,

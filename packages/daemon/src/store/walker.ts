@@ -86,7 +86,16 @@ export type WalkCounts = {
 type Queued =
   | { kind: 'begin' }
   | { kind: 'end'; entry: Entry; old: Entry | undefined; path: string }
-  | { kind: 'entry'; entry: Entry; path: string; ready: boolean; bytes: number; ids?: IdSink }
+  | {
+      kind: 'entry'
+      entry: Entry
+      /** What was recorded of a file whose content is not known to be the same. */
+      old: Entry | undefined
+      path: string
+      ready: boolean
+      bytes: number
+      ids?: IdSink
+    }
 
 type QueuedEntry = Extract<Queued, { kind: 'entry' }>
 
@@ -286,7 +295,7 @@ export class Walker {
       this.#file({ entry, old, stat, path, relative })
     } else {
       this.#counts.others++
-      this.#push({ kind: 'entry', entry, path: relative, ready: true, bytes: 0 })
+      this.#push({ kind: 'entry', entry, old, path: relative, ready: true, bytes: 0 })
     }
   }
 
@@ -317,10 +326,13 @@ export class Walker {
       stat.ctimeNs < this.#racyFrom
     if (same) return old
     try {
-      return captureEntry(pathBytes(path), stat, pathBytes(name), {
+      const entry = captureEntry(pathBytes(path), stat, pathBytes(name), {
         holes: false,
         onProblem: (what, error) => this.#problem(path, `${what}: ${error.message}`),
       })
+      // reading a file to store it moves its atime: recorded, it would make every tree a new one
+      delete entry.atime
+      return entry
     } catch (error) {
       this.#problem(path, error instanceof Error ? error.message : String(error))
       return undefined
@@ -372,19 +384,14 @@ export class Walker {
     const bytes = Number(stat.size)
     counts.files++
     counts.bytes += bytes
-    const item: QueuedEntry = { kind: 'entry', entry, path: o.path, ready: true, bytes }
-    if (entry === old) {
-      counts.filesUnmodified++
-    } else {
-      if (old === undefined) counts.filesNew++
-      else counts.filesChanged++
+    const item: QueuedEntry = { kind: 'entry', entry, old, path: o.path, ready: true, bytes }
+    if (entry !== old) {
       counts.bytesToRead += bytes
       if (bytes > 0 && !this.#options.dryRun) item.ready = false
     }
     this.#push(item)
     if (item.ready) {
-      counts.filesDone++
-      counts.bytesDone += bytes
+      this.#countFile(item)
       return
     }
     if (this.#batchBytes + stat.size > BATCH_BYTES_MAX) this.#send()
@@ -408,8 +415,6 @@ export class Walker {
     const { emitter } = this.#components
     assert(emitter !== undefined, 'content is read only when it is stored')
     item.ready = true
-    this.#counts.filesDone++
-    this.#counts.bytesDone += item.bytes
     if (outcome.error !== undefined) {
       entry.error = outcome.error.message
       this.#problem(item.path, outcome.error.message, outcome.error.code)
@@ -427,6 +432,17 @@ export class Walker {
     if (item.ids === undefined) Object.assign(entry, emitter.content(ids))
     else entry.list = item.ids.finish(ids)
     delete item.ids
+    this.#countFile(item)
+  }
+
+  #countFile(item: QueuedEntry): void {
+    const { entry, old } = item
+    const counts = this.#counts
+    counts.filesDone++
+    counts.bytesDone += item.bytes
+    if (old === undefined) counts.filesNew++
+    else if (entry === old || isSameFile(entry, old)) counts.filesUnmodified++
+    else counts.filesChanged++
   }
 
   #problem(path: string, message: string, code: ErrorCode = 'SOURCE_UNREADABLE'): void {
@@ -477,6 +493,12 @@ export class Walker {
 
 function equalOptional(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === undefined || b === undefined ? a === b : equalBytes(a, b)
+}
+
+/** A file that was read although nothing changed: written just before the last snapshot began. */
+function isSameFile(a: Entry, b: Entry): boolean {
+  const times = a.mtime === b.mtime && a.ctime === b.ctime
+  return times && BigInt(a.size) === BigInt(b.size) && sameContent(a, b)
 }
 
 function sameContent(a: Entry, b: Entry): boolean {

@@ -8,12 +8,13 @@ import {
   MoyaiError,
   NO_ENTRY,
   openStripe,
+  signLogEntry,
   signReceipt,
   toHex,
 } from '@moyai/protocol'
 import type { HostFacts, Policy, Signer } from '@moyai/protocol'
 
-import type { Appended, LogPosition, StoreLog, StoreNetwork, StorePool } from '../ports.ts'
+import type { Appended, StoreLog, StoreNetwork, StorePool } from '../ports.ts'
 
 /** One host: its shards by `pack.index`, and what it was asked. */
 export class MemoryHost {
@@ -81,8 +82,11 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
   readonly entries: Uint8Array[] = []
   readonly #listeners = new Set<(host: string) => void>()
 
-  /** `sites`: one host for each; the owner's own host is a further one. */
-  constructor(sites: readonly string[]) {
+  readonly #vault: Signer
+
+  /** `sites`: one host for each; the owner's own host is a further one. `vault` signs the log. */
+  constructor(sites: readonly string[], vault: Signer) {
+    this.#vault = vault
     this.owner = new MemoryHost({ seed: 1, site: 'home' })
     this.self = this.owner.id
     this.others = sites.map((site, i) => new MemoryHost({ seed: i + 2, site }))
@@ -142,13 +146,16 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
     }
   }
 
-  async append(make: (position: LogPosition) => Uint8Array): Promise<Appended> {
+  async append(o: Parameters<StoreLog['append']>[0]): Promise<Appended> {
     const last = this.entries.at(-1)
     const prev = last === undefined ? NO_ENTRY : logEntryId(last)
-    const envelope = make({ seq: this.entries.length, prev })
+    const seq = this.entries.length
+    const vault = this.#vault.publicKey
+    const sealed = o.seal({ seq, prev })
+    const envelope = signLogEntry({ vault, seq, prev, at: seq, kind: o.kind, sealed }, this.#vault)
     this.entries.push(envelope)
-    const reachable = this.others.filter((host) => host.online).length
-    return { id: logEntryId(envelope), confirmed: reachable, reachable }
+    const confirmed = this.others.filter((host) => host.online).map((host) => host.id)
+    return { id: logEntryId(envelope), confirmed, unconfirmed: [], majority: true }
   }
 
   /** All shards of all hosts. */
