@@ -39,7 +39,9 @@ export const KERNELS: readonly { source: string; target: string }[] = [
 ]
 
 const OPTIONS = [
-  ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--use', 'abort='],
+  ['-O3', '--noAssert', '--runtime', 'stub', '--use', 'abort='],
+  // both are in every Node that we support
+  ['--enable', 'simd', '--enable', 'relaxed-simd'],
   // static data only: two pages of 64 KiB hold it, and the memory never grows, so views of it stay
   // valid
   ['--initialMemory', '2', '--maximumMemory', '2'],

@@ -158,7 +158,7 @@ test('root: refuses group hashes that are not those of the length', () => {
   assert.throws(() => rootFromGroups(groups.subarray(1), 3 * GROUP_BYTES), { code: 'MALFORMED' })
 })
 
-test('group hasher: any split of updates gives the same hashes', () => {
+test('group hasher: every split of updates gives the same hashes', () => {
   // Goal: root and groups do not depend on how the payload arrived.
   fc.assert(
     fc.property(slices, ({ payload, cuts }) => {
@@ -193,7 +193,7 @@ test('group hasher: nothing, one group in every way, and many groups', () => {
   assert.throws(() => hasher.update(large), { name: 'AssertionError' })
 })
 
-test('slices: any range in any split arrives exactly', () => {
+test('slices: every range in every split arrives exactly', () => {
   // Goal: every honest slice verifies and is trimmed to what was asked.
   fc.assert(
     fc.property(slices, ({ payload, range, cuts }) => {
