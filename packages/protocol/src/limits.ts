@@ -59,7 +59,7 @@ export const CODE_K_MAX = 32
 export const CODE_M_MAX = 16
 /** A BLAKE3 subtree of 16 chunks: proofs are 16 times smaller than with single chunks. */
 export const GROUP_BYTES: number = 16 * KIB
-/** A payload under one hash tree: 65 536 groups with 2 MiB of hashes; eight times the largest possible pack. */
+/** Payload of one hash tree: 65 536 groups, 2 MiB of hashes; eight times the largest pack. */
 export const HASHED_PAYLOAD_BYTES_MAX: number = 1024 * MIB
 /** Payload of a shard file starts on this boundary, so that reads of groups are page-aligned. */
 export const SHARD_PAYLOAD_ALIGNMENT = 4096
