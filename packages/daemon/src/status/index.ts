@@ -1,0 +1,5 @@
+/** Status: evidence gathered from the hosts, and what it amounts to. */
+
+export { gatherEvidence } from './evidence.ts'
+export { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.ts'
+export { StatusService, type StatusComponents, type StatusOptions } from './status-service.ts'

@@ -1,0 +1,76 @@
+/**
+ * The pool as placement and status see it: certificates joined with what the network knows of each
+ * host.
+ */
+
+import type { HostCertificate, HostFacts, HostStatus, PoolState } from '@moyai/protocol'
+
+import type { PeerState } from '../net/types.ts'
+
+export type PoolView = {
+  /** Id of this host, hex. */
+  self: string
+  state: PoolState
+  peers: readonly PeerState[]
+}
+
+function peersByHost(view: PoolView): Map<string, PeerState> {
+  return new Map(view.peers.map((peer) => [peer.host, peer]))
+}
+
+/**
+ * Every certified host, this one included. `freeBytes` is what the host offers: how much of it is
+ * left only the host knows, and it refuses when it is full.
+ */
+export function hostFacts(view: PoolView): HostFacts[] {
+  const peers = peersByHost(view)
+  return [...view.state.hosts].map(([id, host]) => ({
+    id,
+    org: toText(host.org),
+    site: host.site,
+    provider: host.provider,
+    online: id === view.self || peers.get(id)?.connected === true,
+    freeBytes: host.offeredBytes,
+  }))
+}
+
+function toText(org: Uint8Array): string {
+  return Buffer.from(org).toString('hex')
+}
+
+/**
+ * The hosts for people, this one first, then by name. `used`: bytes per host (hex) of this vault's
+ * shards; for this host itself, of what it keeps for others.
+ */
+export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>): HostStatus[] {
+  const peers = peersByHost(view)
+  const statuses = [...view.state.hosts].map(([id, host]): HostStatus => {
+    const peer = peers.get(id)
+    return {
+      name: host.name,
+      id,
+      site: host.site,
+      provider: host.provider,
+      org: toText(host.org),
+      class: host.class,
+      state: stateOf(id, view.self, peer),
+      lastSeen: peer?.lastSeen === undefined ? null : new Date(peer.lastSeen).toISOString(),
+      offered: host.offeredBytes,
+      used: used.get(id) ?? 0,
+    }
+  })
+  return statuses.sort(
+    (a, b) => Number(b.state === 'self') - Number(a.state === 'self') || (a.name < b.name ? -1 : 1),
+  )
+}
+
+function stateOf(id: string, self: string, peer: PeerState | undefined): HostStatus['state'] {
+  if (id === self) return 'self'
+  if (peer?.connected === true) return 'online'
+  return peer?.lastSeen === undefined ? 'never-seen' : 'offline'
+}
+
+/** Host id (hex) → short name. */
+export function hostNames(state: PoolState): Map<string, string> {
+  return new Map([...state.hosts].map(([id, host]: [string, HostCertificate]) => [id, host.name]))
+}

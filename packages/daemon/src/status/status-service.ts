@@ -1,0 +1,170 @@
+/**
+ * `moyai status`: asks every reachable host what it keeps of this vault, now, and says what that
+ * amounts to. What was not asked is not claimed: hosts that do not answer count as not having
+ * anything.
+ */
+
+import {
+  type Clock,
+  DEFAULT_POLICY,
+  effectivePolicy,
+  fromUtf8,
+  isMoyaiError,
+  planCode,
+  policyText,
+  type PoolState,
+  ProtectionAssessor,
+  type StatusResult,
+  toHex,
+  utf8,
+  type VaultBundle,
+  vaultSigner,
+} from '@moyai/protocol'
+
+import type { Database } from '../database/index.ts'
+import type { Network } from '../net/types.ts'
+import { readSnapshots, type NamedSnapshot, type VaultLog } from '../retrieve/index.ts'
+import type { VaultIndex } from '../store/index.ts'
+import { type Evidence, gatherEvidence } from './evidence.ts'
+import { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.ts'
+
+const READ_DATA_KEY = utf8('read-data')
+
+export type StatusOptions = { bundle: VaultBundle; name: string; version: string }
+
+export type StatusComponents = {
+  index: VaultIndex
+  network: Network
+  database: Database
+  clock: Clock
+  log: VaultLog
+  /** Undefined while this host is in no pool. */
+  pool: () => PoolState | undefined
+  /** Hosts (hex) whose receipts for the newest entry of this vault's log are here. */
+  confirmations: () => Promise<readonly string[]>
+  /** Packs (hex) whose missing shards wait in the outbox. */
+  pending: () => Promise<ReadonlySet<string>>
+  /** Bytes that this host keeps for others. */
+  keptBytes: () => Promise<number>
+  alarms: () => Promise<StatusResult['alarms']>
+}
+
+export class StatusService {
+  readonly #o: StatusOptions
+  readonly #c: StatusComponents
+
+  constructor(options: StatusOptions, components: StatusComponents) {
+    this.#o = options
+    this.#c = components
+  }
+
+  /** Remembers that every shard of the vault was read back and verified just now. */
+  async noteReadData(): Promise<void> {
+    const now = utf8(String(this.#c.clock.now()))
+    await this.#c.database.table('proof').put(READ_DATA_KEY, now)
+  }
+
+  /** Gathers the evidence and judges it; reads every host's inventory of this vault. */
+  async status(signal?: AbortSignal): Promise<StatusResult> {
+    const { clock, network } = this.#c
+    const state = this.#c.pool()
+    const self = toHex(network.self)
+    const newest = await this.#newestSnapshots()
+    const lastReadDataAt = await this.#lastReadDataAt()
+    const view: PoolView | undefined =
+      state === undefined ? undefined : { self, state, peers: network.peers() }
+    const hosts = view === undefined ? [] : hostFacts(view)
+    const names = state === undefined ? new Map<string, string>() : hostNames(state)
+    const assessor = new ProtectionAssessor({ hosts, owner: self, policy: DEFAULT_POLICY }, names)
+    const checkedAt = new Date(clock.now()).toISOString()
+    const evidence = await this.#gather(assessor, lastReadDataAt, signal)
+    const confirmed = await this.#c.confirmations()
+    const protection = assessor.result({
+      snapshots: newest.count,
+      reachable: evidence.answered.size,
+      confirmed: confirmed.filter((host) => evidence.answered.has(host)).length,
+      nowMs: clock.now(),
+      checkedAt,
+    })
+    const used = new Map(evidence.bytesAt)
+    used.set(self, await this.#c.keptBytes())
+    return {
+      host: {
+        name: this.#o.name,
+        id: self,
+        version: this.#o.version,
+        addresses: network.addresses(),
+      },
+      pool: state === undefined ? null : { id: toHex(state.id), name: state.name },
+      policy: policyOf(view),
+      hosts: view === undefined ? [] : hostStatuses(view, used),
+      vault: {
+        id: toHex(vaultSigner(this.#o.bundle).publicKey),
+        snapshots: newest.count,
+        lastSnapshotAt: newest.at === undefined ? null : new Date(newest.at).toISOString(),
+        bytes: newest.bytes,
+        stored: [...evidence.bytesAt.values()].reduce((sum, bytes) => sum + bytes, 0),
+      },
+      protection,
+      proof: {
+        oldestAuditAt: null,
+        lastScrubAt: null,
+        lastDrill: null,
+        lastReadDataAt: lastReadDataAt === 0 ? null : new Date(lastReadDataAt).toISOString(),
+      },
+      repair: { queue: 0, active: 0, etaSeconds: null },
+      alarms: await this.#c.alarms(),
+    }
+  }
+
+  async #gather(
+    assessor: ProtectionAssessor,
+    lastReadDataAt: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Evidence> {
+    return gatherEvidence(assessor, {
+      vault: vaultSigner(this.#o.bundle).publicKey,
+      index: this.#c.index,
+      network: this.#c.network,
+      pending: await this.#c.pending(),
+      lastReadDataAt,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+
+  /** How many snapshots there are, and the bytes of the newest of each source. */
+  async #newestSnapshots(): Promise<{ count: number; at: number | undefined; bytes: number }> {
+    const newest = new Map<string, NamedSnapshot>()
+    let count = 0
+    let at: number | undefined
+    for await (const named of readSnapshots(this.#c.log, this.#o.bundle)) {
+      count++
+      at = Math.max(at ?? 0, named.snapshot.time)
+      newest.set(named.snapshot.source, named)
+    }
+    const bytes = [...newest.values()].map(({ snapshot }) => snapshot.stats.bytes)
+    return { count, at, bytes: bytes.reduce((sum, one) => sum + one, 0) }
+  }
+
+  async #lastReadDataAt(): Promise<number> {
+    const value = await this.#c.database.table('proof').get(READ_DATA_KEY)
+    const at = value === undefined ? 0 : Number(fromUtf8(value))
+    return Number.isSafeInteger(at) && at > 0 ? at : 0
+  }
+}
+
+function policyOf(view: PoolView | undefined): StatusResult['policy'] {
+  const text = policyText(DEFAULT_POLICY)
+  if (view === undefined) return { text, code: null, explain: 'no pool, no protection' }
+  const hosts = hostFacts(view)
+  try {
+    const policy = effectivePolicy(hosts, DEFAULT_POLICY)
+    const { code, explain } = planCode({ hosts, owner: view.self, class: 'data', policy })
+    const unasked = (['site', 'provider'] as const).filter((kind) => policy[kind] === 0)
+    const warning = unasked.map((kind) => `; all hosts are of one ${kind}: what takes it takes all`)
+    return { text, code: `${code.k}+${code.m}`, explain: `${explain}${warning.join('')}` }
+  } catch (error) {
+    if (!isMoyaiError(error, 'TOO_FEW_HOSTS')) throw error
+    return { text, code: null, explain: error.message }
+  }
+}
