@@ -1,0 +1,332 @@
+/**
+ * Shards on a disk: `<root>/<vault>/<xx>/<pack>.<index>.shard`, written as `<root>/tmp/…` first.
+ *
+ * The order that makes an acknowledgement true: bytes, fsync of the file, rename, fsync of the folder; folders made on
+ * the way are durable before that. An fsync that fails taints the store until it is opened again, because Linux forgets
+ * what it could not write. Measured: without the last fsync, one of some thousand acknowledged files was gone.
+ */
+
+import { sep } from 'node:path'
+import { MoyaiError, isMoyaiError, openStripe, shardPayloadOffset, toHex } from '@moyai/protocol'
+import type { Random, StripeDescriptor } from '@moyai/protocol'
+import type { Disk } from '../file-system/index.ts'
+import { DurableFolders } from './durable-folders.ts'
+import { KeyedLock } from './keyed-lock.ts'
+import { ShardListing } from './shard-listing.ts'
+import { fileName, packFolder, shardPath, vaultFolder } from './shard-names.ts'
+import { openShardFile, verifyShard } from './shard-reader.ts'
+import type { ShardId, ShardPage, ShardPut, ShardReader, ShardStore } from './shard-store.ts'
+import { TemporaryShard } from './shard-writer.ts'
+import { adoptIdentity, checkIdentity, removeIfThere } from './store-identity.ts'
+
+/** Shards on their way in at once: beyond, senders wait in their queues, not in our file table. */
+const WRITERS_MAX = 256
+const TEMPORARY_FOLDER = 'tmp'
+
+export type ShardStoreOptions = {
+  disk: Disk
+  /** Absolute path of the store's folder; its parent is there. */
+  root: string
+  random: Random
+  /** All shard files together may take this much. */
+  quotaBytes: number
+  /** Free bytes of the disk that are never used. */
+  reserveBytes: number
+}
+
+/**
+ * Opens the store, or makes it. A store whose disk is not mounted opens too, and answers STORE_OFFLINE until it is.
+ * One process at a time: what an earlier one left in `tmp` is removed.
+ */
+export async function openShardStore(o: ShardStoreOptions): Promise<ShardStore> {
+  const root = sep === '/' ? o.root : o.root.replaceAll(sep, '/')
+  const id = await adoptIdentity({ ...o, root })
+  return DiskShardStore.open({ ...o, root }, id)
+}
+
+class DiskShardStore implements ShardStore {
+  readonly #o: ShardStoreOptions
+  readonly #id: Uint8Array
+  readonly #folders: DurableFolders
+  readonly #listing: ShardListing
+  readonly #locks = new KeyedLock()
+  readonly #writers = new Set<TemporaryShard>()
+  #writersReserved = 0
+  #reservedBytes = 0
+  #usedBytes: number | undefined
+  #counting: Promise<number> | undefined
+  #swept = false
+  #temporaryCount = 0
+  #closed = false
+
+  private constructor(o: ShardStoreOptions, id: Uint8Array) {
+    this.#o = o
+    this.#id = id
+    this.#folders = new DurableFolders(o.disk)
+    this.#listing = new ShardListing(o.disk, o.root)
+  }
+
+  static async open(o: ShardStoreOptions, id: Uint8Array): Promise<DiskShardStore> {
+    const store = new DiskShardStore(o, id)
+    try {
+      await store.#sweep()
+    } catch (error) {
+      // Offline, or its disk is ill: it opens all the same, so that what can be read is read.
+      if (!isMoyaiError(error, 'STORE_OFFLINE', 'DISK', 'NOT_FOUND')) throw error
+    }
+    return store
+  }
+
+  async put(o: { envelope: Uint8Array; index: number }): Promise<ShardPut> {
+    this.#checkOpen()
+    this.#folders.check()
+    const envelope = o.envelope.slice()
+    const descriptor = openStripe(envelope)
+    const { vault, pack, shardLength } = descriptor
+    if (descriptor.shardHashes[o.index] === undefined) {
+      throw new MoyaiError('MALFORMED', `no shard ${o.index} in this stripe`)
+    }
+    const id = { vault, pack, index: o.index }
+    await this.#sweep()
+    if (await this.#isWhole(id)) {
+      await this.#makeDurable(id)
+      return { had: true, descriptor }
+    }
+    const fileLength =
+      shardPayloadOffset({ envelopeLength: envelope.length, shardLength }) + shardLength
+    await this.#reserve(fileLength)
+    try {
+      return { had: false, writer: await this.#newWriter({ id, envelope, descriptor, fileLength }) }
+    } catch (error) {
+      this.#giveBack(fileLength)
+      throw error
+    }
+  }
+
+  async has(id: ShardId): Promise<boolean> {
+    try {
+      const reader = await this.open(id)
+      await reader.close()
+      return true
+    } catch (error) {
+      if (isMoyaiError(error, 'NOT_FOUND', 'SHARD_DAMAGED')) return false
+      throw error
+    }
+  }
+
+  async open(id: ShardId): Promise<ShardReader> {
+    this.#checkOpen()
+    try {
+      return await openShardFile(this.#o.disk, { path: this.#path(id), id })
+    } catch (error) {
+      // "Not here" is only true of a store that is there.
+      if (isMoyaiError(error, 'NOT_FOUND')) await this.#guard()
+      throw error
+    }
+  }
+
+  async verify(id: ShardId): Promise<void> {
+    const reader = await this.open(id)
+    try {
+      await verifyShard(reader)
+    } finally {
+      await reader.close()
+    }
+  }
+
+  async list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {
+    this.#checkOpen()
+    await this.#guard()
+    return this.#listing.page(o)
+  }
+
+  async stat(o: {
+    vault: Uint8Array
+    pack: Uint8Array
+  }): Promise<{ index: number; envelope: Uint8Array }[]> {
+    this.#checkOpen()
+    const indexes = await this.#listing.indexesOf(o)
+    if (indexes.length === 0) await this.#guard()
+    const found: { index: number; envelope: Uint8Array }[] = []
+    for (const index of indexes) {
+      try {
+        const reader = await this.open({ ...o, index })
+        found.push({ index, envelope: reader.envelope })
+        await reader.close()
+      } catch (error) {
+        if (!isMoyaiError(error, 'NOT_FOUND', 'SHARD_DAMAGED')) throw error
+      }
+    }
+    return found
+  }
+
+  async usedBytes(): Promise<number> {
+    this.#checkOpen()
+    if (this.#usedBytes !== undefined) return this.#usedBytes
+    await this.#guard()
+    this.#counting ??= this.#count()
+    return this.#counting
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#writers].map((writer) => writer.abort()))
+  }
+
+  async #count(): Promise<number> {
+    try {
+      // No shard can come in meanwhile: `put` waits for this.
+      this.#usedBytes = await this.#listing.bytes()
+      return this.#usedBytes
+    } finally {
+      this.#counting = undefined
+    }
+  }
+
+  #path(id: ShardId): string {
+    return `${this.#o.root}/${shardPath(id)}`
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new MoyaiError('ABORTED', 'the shard store is closed')
+  }
+
+  async #guard(): Promise<void> {
+    await checkIdentity(this.#o.disk, this.#o.root, this.#id)
+  }
+
+  /** Checks that the store is there; the first time also removes what was left half-written. */
+  async #sweep(): Promise<void> {
+    await this.#guard()
+    if (this.#swept) return
+    const { disk, root } = this.#o
+    const folder = await this.#folders.ensure(root, [TEMPORARY_FOLDER])
+    const entries = await disk.list(folder)
+    // Two first calls may come here together; none has written anything yet.
+    if (this.#swept) return
+    for (const { name, kind } of entries) {
+      if (kind === 'file') await removeIfThere(disk, `${folder}/${name}`)
+    }
+    this.#swept = true
+  }
+
+  /** True when the shard is here and every byte of it right; a file that is damaged or unreadable is not. */
+  async #isWhole(id: ShardId): Promise<boolean> {
+    try {
+      await this.verify(id)
+      return true
+    } catch (error) {
+      if (isMoyaiError(error, 'NOT_FOUND', 'SHARD_DAMAGED', 'DISK')) return false
+      throw error
+    }
+  }
+
+  /** A file that is here may have been put in place by a run that ended before its name was durable. */
+  async #makeDurable(id: ShardId): Promise<void> {
+    const { disk, root } = this.#o
+    const file = await disk.open(this.#path(id), 'read')
+    try {
+      await this.#folders.sync(() => file.sync())
+    } finally {
+      await file.close()
+    }
+    const folder = await this.#folders.ensure(root, [vaultFolder(id.vault), packFolder(id.pack)])
+    await this.#folders.syncFolder(folder)
+  }
+
+  async #reserve(fileLength: number): Promise<void> {
+    const { disk, root, quotaBytes, reserveBytes } = this.#o
+    await this.usedBytes()
+    const free = await disk.freeBytes(root)
+    // From here to the end nothing is awaited: two callers cannot both take the last room.
+    this.#checkOpen()
+    if (this.#writersReserved >= WRITERS_MAX) {
+      throw new MoyaiError('BUSY', `${WRITERS_MAX} shards are being written`)
+    }
+    const planned = this.#reservedBytes + fileLength
+    if ((this.#usedBytes ?? 0) + planned > quotaBytes) {
+      throw new MoyaiError('QUOTA', 'the space offered here is used up')
+    }
+    if (free - planned < reserveBytes) {
+      throw new MoyaiError('NO_SPACE', 'the disk is full up to its reserve')
+    }
+    this.#writersReserved++
+    this.#reservedBytes = planned
+  }
+
+  #giveBack(fileLength: number): void {
+    this.#writersReserved--
+    this.#reservedBytes -= fileLength
+  }
+
+  async #newWriter(o: {
+    id: ShardId
+    envelope: Uint8Array
+    descriptor: StripeDescriptor
+    fileLength: number
+  }): Promise<TemporaryShard> {
+    const { disk, root } = this.#o
+    const name = `${toHex(o.id.pack).slice(0, 16)}.${o.id.index}.${++this.#temporaryCount}`
+    const path = `${root}/${TEMPORARY_FOLDER}/${name}`
+    const file = await this.#inFolder([TEMPORARY_FOLDER], () => disk.open(path, 'create'))
+    const writer: TemporaryShard = new TemporaryShard({
+      ...o,
+      index: o.id.index,
+      file,
+      hooks: {
+        sync: (run) => this.#folders.sync(run),
+        publish: () => this.#publish(o.id, { path, fileLength: o.fileLength }),
+        discard: async () => {
+          this.#writers.delete(writer)
+          this.#giveBack(o.fileLength)
+          try {
+            await removeIfThere(disk, path)
+          } catch {
+            // Left for the sweep of the next start; the shard was not acknowledged, or has moved.
+          }
+        },
+      },
+    })
+    this.#writers.add(writer)
+    return writer
+  }
+
+  /** Puts a finished file in its place. Of two writers of one shard the second finds the first one's. */
+  async #publish(id: ShardId, o: { path: string; fileLength: number }): Promise<void> {
+    const { disk } = this.#o
+    await this.#locks.run(shardPath(id), async () => {
+      this.#folders.check()
+      await this.#guard()
+      const parts = [vaultFolder(id.vault), packFolder(id.pack)]
+      if (!(await this.#isWhole(id))) {
+        const replaced = await this.#sizeOf(id)
+        await this.#inFolder(parts, (folder) => disk.rename(o.path, `${folder}/${fileName(id)}`))
+        this.#usedBytes = (this.#usedBytes ?? 0) + o.fileLength - replaced
+      }
+      const folder = await this.#folders.ensure(this.#o.root, parts)
+      await this.#folders.syncFolder(folder)
+    })
+  }
+
+  async #sizeOf(id: ShardId): Promise<number> {
+    try {
+      return await this.#o.disk.size(this.#path(id))
+    } catch (error) {
+      if (isMoyaiError(error, 'NOT_FOUND', 'DISK')) return 0
+      throw error
+    }
+  }
+
+  /** Does something in a folder that is made if need be, also when somebody has removed it under our feet. */
+  async #inFolder<T>(parts: readonly string[], run: (folder: string) => Promise<T>): Promise<T> {
+    const { root } = this.#o
+    try {
+      return await run(await this.#folders.ensure(root, parts))
+    } catch (error) {
+      if (!isMoyaiError(error, 'NOT_FOUND')) throw error
+      await this.#guard()
+      this.#folders.forget()
+      return run(await this.#folders.ensure(root, parts))
+    }
+  }
+}

@@ -1,0 +1,15 @@
+/** The shards that this host keeps for others. */
+
+export { openShardStore } from './disk-shard-store.ts'
+export type { ShardStoreOptions } from './disk-shard-store.ts'
+export { memoryShardStore } from './memory-shard-store.ts'
+export { LIST_ITEMS_MAX } from './shard-listing.ts'
+export type {
+  ShardId,
+  ShardItem,
+  ShardPage,
+  ShardPut,
+  ShardReader,
+  ShardStore,
+  ShardWriter,
+} from './shard-store.ts'

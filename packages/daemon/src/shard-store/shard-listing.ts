@@ -1,0 +1,151 @@
+/** What is in the store, by the names of its files alone: a holder with an empty database still knows it all. */
+
+import { copyBytes, isMoyaiError, fromHex, toHex } from '@moyai/protocol'
+import type { Disk, DiskEntry } from '../file-system/index.ts'
+import { readShardHeader } from './shard-reader.ts'
+import {
+  PACK_FOLDER,
+  VAULT_FOLDER,
+  comparePlaces,
+  decodeCursor,
+  encodeCursor,
+  packFolder,
+  parseFileName,
+  vaultFolder,
+} from './shard-names.ts'
+import type { Place } from './shard-names.ts'
+import type { ShardItem, ShardPage } from './shard-store.ts'
+
+/** Items of a page unless fewer are asked for. */
+export const LIST_ITEMS_MAX = 1000
+/** Files whose size is asked for at once. */
+const SIZES_AT_ONCE = 16
+
+type NamedFile = Place & { path: string }
+
+export class ShardListing {
+  readonly #disk: Disk
+  readonly #root: string
+  /** The whole vault key of a folder, which has only its first digits in its name. */
+  readonly #vaults = new Map<string, Uint8Array>()
+
+  constructor(disk: Disk, root: string) {
+    this.#disk = disk
+    this.#root = root
+  }
+
+  async page(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {
+    const limit = Math.max(1, Math.min(o.limit ?? LIST_ITEMS_MAX, LIST_ITEMS_MAX))
+    const items: ShardItem[] = []
+    const from = o.cursor === undefined ? undefined : decodeCursor(o.cursor)
+    const only = o.vault === undefined ? undefined : vaultFolder(o.vault)
+    for await (const file of this.#files({ from, only })) {
+      const vault = o.vault ?? (await this.#vaultOf(file.vault))
+      if (vault === undefined) continue
+      if (items.length === limit) return { items, next: encodeCursor(file) }
+      const length = await this.#sizeOf(file.path)
+      if (length === undefined) continue
+      items.push({ vault: copyBytes(vault), pack: fromHex(file.pack), index: file.index, length })
+    }
+    return { items }
+  }
+
+  async indexesOf(o: { vault: Uint8Array; pack: Uint8Array }): Promise<number[]> {
+    const pack = toHex(o.pack)
+    const folder = `${this.#root}/${vaultFolder(o.vault)}/${packFolder(o.pack)}`
+    return (await this.#list(folder))
+      .flatMap((entry) => (entry.kind === 'file' ? (parseFileName(entry.name) ?? []) : []))
+      .filter((name) => name.pack === pack)
+      .map((name) => name.index)
+      .sort((a, b) => a - b)
+  }
+
+  /** Bytes of all shard files. */
+  async bytes(): Promise<number> {
+    let sum = 0
+    let batch: Promise<number | undefined>[] = []
+    const add = async (): Promise<void> => {
+      for (const size of await Promise.all(batch)) sum += size ?? 0
+      batch = []
+    }
+    for await (const { path } of this.#files({ from: undefined, only: undefined })) {
+      batch.push(this.#sizeOf(path))
+      if (batch.length === SIZES_AT_ONCE) await add()
+    }
+    await add()
+    return sum
+  }
+
+  /** All shard files from a place on, sorted. */
+  async *#files(o: {
+    from: Place | undefined
+    only: string | undefined
+  }): AsyncGenerator<NamedFile> {
+    const { from } = o
+    for (const vault of await this.#folders(this.#root, VAULT_FOLDER)) {
+      if (o.only !== undefined && vault !== o.only) continue
+      if (from !== undefined && vault < from.vault) continue
+      for (const folder of await this.#folders(`${this.#root}/${vault}`, PACK_FOLDER)) {
+        const isBefore = from?.vault === vault && folder < from.pack.slice(0, 2)
+        if (isBefore) continue
+        const path = `${this.#root}/${vault}/${folder}`
+        for (const file of await this.#filesIn({ vault, path, folder })) {
+          if (from === undefined || comparePlaces(file, from) >= 0) yield file
+        }
+      }
+    }
+  }
+
+  async #filesIn(o: { vault: string; path: string; folder: string }): Promise<NamedFile[]> {
+    return (await this.#list(o.path))
+      .flatMap((entry): NamedFile[] => {
+        const name = entry.kind === 'file' ? parseFileName(entry.name) : undefined
+        // A shard in the folder of other packs is found by nobody who looks for it.
+        if (name === undefined || !name.pack.startsWith(o.folder)) return []
+        return [{ vault: o.vault, ...name, path: `${o.path}/${entry.name}` }]
+      })
+      .sort(comparePlaces)
+  }
+
+  async #folders(path: string, pattern: RegExp): Promise<string[]> {
+    return (await this.#list(path))
+      .filter((entry) => entry.kind === 'directory' && pattern.test(entry.name))
+      .map((entry) => entry.name)
+  }
+
+  async #list(path: string): Promise<DiskEntry[]> {
+    try {
+      return await this.#disk.list(path)
+    } catch (error) {
+      if (isMoyaiError(error, 'NOT_FOUND')) return []
+      throw error
+    }
+  }
+
+  /** Undefined when the file has gone since it was listed. */
+  async #sizeOf(path: string): Promise<number | undefined> {
+    try {
+      return await this.#disk.size(path)
+    } catch (error) {
+      if (isMoyaiError(error, 'NOT_FOUND')) return undefined
+      throw error
+    }
+  }
+
+  /** From the first header in the vault's folder that can be read; undefined when none can. */
+  async #vaultOf(folder: string): Promise<Uint8Array | undefined> {
+    const known = this.#vaults.get(folder)
+    if (known !== undefined) return known
+    for await (const { path } of this.#files({ from: undefined, only: folder })) {
+      try {
+        const { vault } = (await readShardHeader(this.#disk, path)).descriptor
+        if (vaultFolder(vault) !== folder) continue
+        this.#vaults.set(folder, vault)
+        return vault
+      } catch (error) {
+        if (!isMoyaiError(error, 'NOT_FOUND', 'SHARD_DAMAGED', 'DISK')) throw error
+      }
+    }
+    return undefined
+  }
+}
