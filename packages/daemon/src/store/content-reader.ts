@@ -137,12 +137,7 @@ export class ContentReader {
         return { error: { code: 'SOURCE_UNREADABLE', message: 'is no longer a regular file' } }
       }
       const ids = new IdList(on.ids)
-      const holes = mayHaveHoles(before)
-        ? findHoles(fd).map(({ offset, length }) => ({
-            offset: Number(offset),
-            length: Number(length),
-          }))
-        : []
+      const holes = mayHaveHoles(before) ? findHoles(fd) : []
       const outcome: FileOutcome = {}
       try {
         const end = this.#content(fd, { size: Number(before.size), holes, ids })

@@ -13,3 +13,5 @@ export type { StoreComponents, StoreEvent, StoreOptions, StoreRequest } from './
 export { StoreService } from './store-service.ts'
 export type { StoreCall } from './store-service.ts'
 export { loadHasher } from './native-hasher.ts'
+export { IndexRebuilder } from './rebuild-index.ts'
+export type { RebuildComponents, RebuildResult } from './rebuild-index.ts'

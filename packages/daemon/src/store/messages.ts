@@ -10,7 +10,8 @@ import type { Code, Entry, ErrorCode, StripeClass, VaultBundle } from '@moyai/pr
 import type { FileOutcome } from './content-reader.ts'
 import type { PackNotice } from './pack-writer.ts'
 import type { PathPlan } from './path-plan.ts'
-import type { WalkBatch, WalkCounts } from './walker.ts'
+import type { WalkCounts } from './walk-counts.ts'
+import type { WalkBatch } from './walker.ts'
 
 /** What every worker of a store is started with. */
 export type WorkerSetup = {

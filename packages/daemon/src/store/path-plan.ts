@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 
 import { assert, MoyaiError } from '@moyai/protocol'
 
-import { bytePath, bytePathOfText, fsPath, joinPath } from './byte-path.ts'
+import { bytePath, bytePathOfText, displayPath, fsPath, joinPath } from './byte-path.ts'
 
 /** A folder (or file) to walk: wholly, or only the `children` listed. Paths have one character per byte. */
 export type PathPlan = { path: string; children?: Map<string, PathPlan> }
@@ -18,7 +18,7 @@ function exists(path: string): void {
   try {
     lstatSync(fsPath(path))
   } catch (cause) {
-    throw new MoyaiError('PATH_UNKNOWN', `there is nothing at ${Buffer.from(path, 'latin1')}`, {
+    throw new MoyaiError('PATH_UNKNOWN', `there is nothing at ${displayPath(path)}`, {
       hint: 'check the spelling; paths are those of the machine the daemon runs on',
       cause,
     })

@@ -16,7 +16,7 @@ import {
   placeShards,
   toHex,
 } from '@moyai/protocol'
-import type { Clock, Hasher, HostFacts } from '@moyai/protocol'
+import type { Clock, Hasher, HostFacts, StripeDescriptor } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
 import { OutboxFile, outboxPath, removeOutboxPack } from './outbox.ts'
@@ -80,7 +80,7 @@ export class Sender {
   async send(pack: Uint8Array, o: { patient: boolean; signal: AbortSignal }): Promise<SendResult> {
     const { index, hasher, clock } = this.#components
     await using file = await OutboxFile.open(outboxPath(this.#options.outbox, pack), hasher)
-    const known = await index.holders(pack)
+    const known = (await index.holders(pack)).filter((holder) => holder.receipt !== undefined)
     const placed = new Map(known.map((holder) => [holder.index, holder]))
     const shipment: Shipment = { file, placed, avoid: new Set(this.#full) }
     const { descriptor } = file
@@ -144,7 +144,7 @@ export class Sender {
         payload: () => counted(file.shard(index), (bytes) => (sent += bytes)),
         signal: AbortSignal.any([signal, AbortSignal.timeout(PUT_MS_MAX)]),
       })
-      checkReceipt(answer.receipt, file, target)
+      checkReceipt(answer.receipt, { descriptor: file.descriptor, ...target })
       placed.set(index, { index, host, receipt: answer.receipt })
       this.bytesSent += sent
       if (sent > 0) this.shardsSent++
@@ -193,18 +193,17 @@ async function* counted(
   }
 }
 
-/** HOST_REFUSED unless the receipt is for exactly this shard, by exactly this host. */
-function checkReceipt(
+/** HOST_REFUSED unless the receipt is for exactly this shard, by exactly this host; BAD_SIGNATURE, MALFORMED. */
+export function checkReceipt(
   envelope: Uint8Array,
-  file: OutboxFile,
-  target: { index: number; host: string },
+  o: { descriptor: StripeDescriptor; index: number; host: string },
 ): void {
   const receipt = openReceipt(envelope)
-  const { descriptor } = file
-  const hash = descriptor.shardHashes[target.index]
+  const { descriptor } = o
+  const hash = descriptor.shardHashes[o.index]
   const fits =
-    toHex(receipt.host) === target.host &&
-    receipt.index === target.index &&
+    toHex(receipt.host) === o.host &&
+    receipt.index === o.index &&
     equalBytes(receipt.pack, descriptor.pack) &&
     equalBytes(receipt.vault, descriptor.vault) &&
     hash !== undefined &&

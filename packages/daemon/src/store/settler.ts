@@ -5,13 +5,13 @@
  * from any k holders. It never runs beside a store: both would place the same shards.
  */
 
-import { fromHex, MoyaiError, openStripe, placeShards, toHex } from '@moyai/protocol'
+import { fromHex, isMoyaiError, MoyaiError, openStripe, placeShards, toHex } from '@moyai/protocol'
 import type { Clock, Codec, Hasher, StripeDescriptor } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
 import { listOutbox, removeOutboxPack } from './outbox.ts'
 import type { StoreNetwork, StorePool } from './ports.ts'
-import { Sender, tooFewHosts } from './sender.ts'
+import { checkReceipt, Sender, tooFewHosts } from './sender.ts'
 import type { HolderRecord, VaultIndex } from './vault-index.ts'
 
 export type SettlerComponents = {
@@ -26,6 +26,13 @@ export type SettlerComponents = {
 
 /** What is still without a holder after a round. */
 export type SettleResult = { stripes: number; shards: number }
+
+type Work = {
+  stripe: StripeDescriptor
+  envelope: Uint8Array
+  holders: Map<number, HolderRecord>
+  signal: AbortSignal
+}
 
 /** See the head of this file. */
 export class Settler {
@@ -90,14 +97,48 @@ export class Settler {
     return result
   }
 
-  /** Makes the missing shards of a stripe again from its holders, and places them. Returns how many are left. */
+  /** Has all shards of a stripe confirmed or placed, made again from its holders. Returns how many are not. */
   async #rebuild(pack: Uint8Array, signal: AbortSignal): Promise<number> {
-    const { index, pool, network, codec } = this.#components
+    const { index } = this.#components
     const record = await index.stripe(pack)
     if (record === undefined) return 0
-    const stripe = openStripe(record.envelope)
-    const { k, m, shardLength } = stripe
+    const { envelope } = record
+    const stripe = openStripe(envelope)
     const holders = new Map((await index.holders(pack)).map((holder) => [holder.index, holder]))
+    const work = { stripe, envelope, holders, signal }
+    await this.#confirm(work)
+    await this.#replace(work)
+    const confirmed = [...holders.values()].filter((holder) => holder.receipt !== undefined)
+    const missing = stripe.k + stripe.m - confirmed.length
+    await index.settle(pack, { holders: [...holders.values()], missing })
+    return missing
+  }
+
+  /** Asks hosts that were only seen to have a shard for their receipts; forgets those that have none. */
+  async #confirm({ stripe, envelope, holders, signal }: Work): Promise<void> {
+    const { index, network } = this.#components
+    for (const [at, { host, receipt }] of holders) {
+      if (receipt !== undefined) continue
+      try {
+        const answer = await network
+          .shards(host)
+          .put({ envelope, index: at, payload: nothing, signal })
+        checkReceipt(answer.receipt, { descriptor: stripe, index: at, host })
+        holders.set(at, { index: at, host, receipt: answer.receipt })
+      } catch (error) {
+        signal.throwIfAborted()
+        // a host that is away may still have it
+        if (isMoyaiError(error, 'HOST_UNREACHABLE')) continue
+        holders.delete(at)
+        await index.removeHolder(stripe.pack, at)
+      }
+    }
+  }
+
+  /** Makes shards that nobody has, and places them. */
+  async #replace({ stripe, envelope, holders, signal }: Work): Promise<void> {
+    const { pool, network, codec } = this.#components
+    const { k, m, shardLength, pack } = stripe
     const already = new Map([...holders].map(([at, holder]) => [at, holder.host]))
     const placement = placeShards({
       hosts: pool.hosts(),
@@ -111,20 +152,21 @@ export class Settler {
     const todo = [...placement.assignment.entries()].filter(
       (entry): entry is [number, string] => entry[1] !== undefined && !holders.has(entry[0]),
     )
-    if (todo.length === 0) return k + m - holders.size
+    if (todo.length === 0) return
     const shards = codec.allocate((k + m) * shardLength)
     const present = await this.#fetch({ stripe, holders, shards, signal })
-    if (present.filter(Boolean).length < k) return k + m - holders.size
+    if (present.filter(Boolean).length < k) return
     codec.reconstruct({ k, m }, shardLength, shards, present)
     for (const [at, host] of todo) {
       const bytes = shards.subarray(at * shardLength, (at + 1) * shardLength)
       try {
         const answer = await network.shards(host).put({
-          envelope: record.envelope,
+          envelope,
           index: at,
           payload: () => pieces(bytes),
           signal,
         })
+        checkReceipt(answer.receipt, { descriptor: stripe, index: at, host })
         holders.set(at, { index: at, host, receipt: answer.receipt })
       } catch (error) {
         signal.throwIfAborted()
@@ -132,9 +174,6 @@ export class Settler {
         this.#components.logger.warn({ host, pack: toHex(pack), error: text }, 'shard not accepted')
       }
     }
-    const missing = k + m - holders.size
-    await index.settle(pack, { holders: [...holders.values()], missing })
-    return missing
   }
 
   /** Reads any k shards into `shards`; tells which are there, verified. */
@@ -180,6 +219,12 @@ export class Settler {
 function isTorn(error: unknown): boolean {
   const codes = ['TRUNCATED', 'MALFORMED', 'HASH_MISMATCH', 'BAD_SIGNATURE', 'UNKNOWN_VERSION']
   return error instanceof MoyaiError && codes.includes(error.code)
+}
+
+/** The payload of a shard that the host should have: it is not sent to one that has not. */
+async function* nothing(): AsyncGenerator<Uint8Array> {
+  yield* []
+  throw new MoyaiError('NOT_FOUND', 'the shard is not here either')
 }
 
 /** `bytes` in frames of at most 256 KiB. */

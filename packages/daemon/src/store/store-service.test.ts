@@ -35,11 +35,13 @@ import {
 import type { Entry, Snapshot } from '@moyai/protocol'
 
 import { systemClock } from '../clock.ts'
+import { loadCodec } from '../codec.ts'
 import { openMemoryDatabase } from '../database/index.ts'
 import { SeededRandom, systemRandom } from '../random.ts'
 import { loadHasher } from './native-hasher.ts'
 import { StoreService } from './store-service.ts'
 import { PageCache } from './page-cache.ts'
+import { IndexRebuilder } from './rebuild-index.ts'
 import type { StoreEvent, StoreRequest } from './store-run.ts'
 import { MemoryPool } from './testing/memory-pool.ts'
 import { VaultIndex } from './vault-index.ts'
@@ -408,4 +410,48 @@ test('Goal: the first damage to a cache or an outbox file costs time, not correc
   assert.equal(summary.state, 'protected')
   assert.equal(summary.shards_sent, 0)
   assert.deepEqual(readdirSync(join(home, 'outbox')), [])
+})
+
+test('Goal: an empty index is rebuilt from the log and the hosts, two of them gone.', async (t) => {
+  const world = makeWorld(t)
+  const { pool, service, source, index } = world
+  writeFileSync(join(source, 'one'), new SeededRandom('one').bytes(5_000_000))
+  await service.store(world.request())
+  mkdirSync(join(source, 'more'))
+  for (let i = 0; i < 200; i++) writeFileSync(join(source, 'more', `f${i}`), `content ${i}`)
+  await service.store(world.request())
+  const before = new Map<string, unknown>()
+  for await (const id of index.chunkIds()) before.set(toHex(id), (await index.locate([id]))[0])
+  for (const host of [pool.others[0], pool.others[3]]) if (host) pool.bring(host, false)
+  const components = {
+    index,
+    network: pool,
+    pool,
+    codec: loadCodec(),
+    hasher: loadHasher(),
+    logger: quiet,
+  }
+  const rebuilder = new IndexRebuilder({ bundle }, components)
+  async function* entries(): AsyncGenerator<Uint8Array> {
+    yield* pool.entries
+  }
+  const { signal } = new AbortController()
+  const result = await rebuilder.rebuild({ entries: entries(), signal })
+  assert.equal(result.snapshots, 2)
+  assert.deepEqual(result.missing, [])
+  assert.equal(result.silent.length, 2)
+  const after = new Map<string, unknown>()
+  for await (const id of index.chunkIds()) after.set(toHex(id), (await index.locate([id]))[0])
+  assert.deepEqual(after, before)
+  // the caches of another making of the index are void, and yet nothing is sent again
+  for (const host of pool.others) pool.bring(host, true)
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0 })
+  for await (const holder of index.allHolders()) assert.ok(holder.receipt !== undefined)
+  const summary = await service.store(world.request())
+  assert.equal(summary.files_unmodified + summary.files_new, 201)
+  assert.equal(summary.shards_sent, 0)
+  assert.equal(summary.state, 'protected')
+  const reader = new Reader(world)
+  const root = await reader.entries(reader.snapshot().root)
+  assert.equal((await reader.content(root.get('one') as Entry)).length, 5_000_000)
 })

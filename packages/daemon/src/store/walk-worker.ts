@@ -40,9 +40,10 @@ function knownChunks(): DedupTable {
   if (table !== undefined) return table
   post({ type: 'table' })
   state.awaitTable()
-  const received = receiveMessageOnPort(setup.tablePort) as { message: TableAnswer } | undefined
+  const received = receiveMessageOnPort(setup.tablePort)
   assert(received !== undefined, 'the table was sent before its flag was raised')
-  table = new DedupTable(received.message.table)
+  const answer = received.message as TableAnswer
+  table = new DedupTable(answer.table)
   return table
 }
 

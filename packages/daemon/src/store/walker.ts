@@ -10,25 +10,21 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
-import {
-  assert,
-  concatBytes,
-  encodeChunkList,
-  equalBytes,
-  HASH_BYTES,
-  nextListLength,
-} from '@moyai/protocol'
+import { assert, equalBytes } from '@moyai/protocol'
 import type { Entry, ErrorCode } from '@moyai/protocol'
 
 import { captureEntry } from '../files/index.ts'
 import { displayPath, fsPath, joinPath, pathBytes } from './byte-path.ts'
 import type { FileOutcome } from './content-reader.ts'
 import type { Excludes } from './exclude.ts'
+import { IdSink } from './id-sink.ts'
 import { OldDirectory } from './old-directory.ts'
 import type { PageCache } from './page-cache.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { SharedState } from './shared-state.ts'
 import type { TreeEmitter } from './tree-emitter.ts'
+import { newCounts } from './walk-counts.ts'
+import type { WalkCounts } from './walk-counts.ts'
 
 /** A batch goes out when it has so many files or bytes. */
 const BATCH_FILES_MAX = 512
@@ -63,26 +59,6 @@ export type WalkComponents = {
   progress: (counts: WalkCounts, current: string) => void
 }
 
-/** What the walk met. Bytes are those of regular files. */
-export type WalkCounts = {
-  filesNew: number
-  filesChanged: number
-  filesUnmodified: number
-  dirsNew: number
-  dirsChanged: number
-  dirsUnmodified: number
-  others: number
-  files: number
-  dirs: number
-  bytes: number
-  /** Bytes of files whose content is dealt with. */
-  bytesDone: number
-  filesDone: number
-  bytesToRead: number
-  errors: number
-  excluded: number
-}
-
 type Queued =
   | { kind: 'begin' }
   | { kind: 'end'; entry: Entry; old: Entry | undefined; path: string }
@@ -111,60 +87,8 @@ type Frame = {
   plan: Map<string, PathPlan> | undefined
 }
 
-function newCounts(): WalkCounts {
-  return {
-    filesNew: 0,
-    filesChanged: 0,
-    filesUnmodified: 0,
-    dirsNew: 0,
-    dirsChanged: 0,
-    dirsUnmodified: 0,
-    others: 0,
-    files: 0,
-    dirs: 0,
-    bytes: 0,
-    bytesDone: 0,
-    filesDone: 0,
-    bytesToRead: 0,
-    errors: 0,
-    excluded: 0,
-  }
-}
-
 function systemCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-}
-
-/** Pieces of a very long id list become list pages at once. */
-class IdSink {
-  readonly #emitter: TreeEmitter
-  #rest: Uint8Array = new Uint8Array()
-  #pages: Uint8Array[] = []
-
-  constructor(emitter: TreeEmitter) {
-    this.#emitter = emitter
-  }
-
-  add(ids: Uint8Array): void {
-    this.#rest = concatBytes(this.#rest, ids)
-    this.#cut(false)
-  }
-
-  /** Ids of the list pages. */
-  finish(ids: Uint8Array): Uint8Array {
-    this.#rest = concatBytes(this.#rest, ids)
-    this.#cut(true)
-    return concatBytes(...this.#pages)
-  }
-
-  #cut(isLast: boolean): void {
-    for (;;) {
-      const length = nextListLength(this.#rest, isLast) * HASH_BYTES
-      if (length === 0) return
-      this.#pages.push(this.#emitter.listPage(encodeChunkList(this.#rest.subarray(0, length))))
-      this.#rest = this.#rest.subarray(length)
-    }
-  }
 }
 
 /** See the head of this file. One walk per object. */
