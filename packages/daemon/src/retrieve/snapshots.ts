@@ -60,7 +60,7 @@ export function snapshotInfo({ id, snapshot }: NamedSnapshot): SnapshotInfo {
     tags: [...snapshot.tags],
     summary: {
       total_files_processed: stats.files,
-      total_bytes_processed: Number(stats.bytes),
+      total_bytes_processed: stats.bytes,
       error_count: stats.errors,
     },
     partial: snapshot.partial,

@@ -79,7 +79,7 @@ export class TreeReader {
   async *walk(
     root: Entry,
     signal: AbortSignal,
-    into: (path: readonly Uint8Array[]) => boolean = () => true,
+    into: (path: readonly Uint8Array[], entry: Entry) => boolean = () => true,
   ): AsyncGenerator<WalkStep> {
     const stack = [{ entry: root, entries: this.entries(root, signal) }]
     const path: Uint8Array[] = []
@@ -107,7 +107,7 @@ export class TreeReader {
       } else if (here.length > TREE_DEPTH_MAX) {
         const { code, message } = new MoyaiError('TOO_LARGE', 'folders nested too deeply')
         yield { op: 'problem', path: here, failure: { code, message } }
-      } else if (into(here)) {
+      } else if (into(here, entry)) {
         yield { op: 'enter', path: here, entry }
         path.push(entry.name)
         stack.push({ entry, entries: this.entries(entry, signal) })

@@ -1,7 +1,8 @@
 /** Hosts in memory that keep real shards, each with a fault of the test's choice. */
 
-import { blake3, equalBytes, MoyaiError, toHex } from '@moyai/protocol'
+import { blake3, equalBytes, fromHex, MoyaiError, toHex } from '@moyai/protocol'
 
+import type { ShardClient, ShardItem } from '../../net/types.ts'
 import type { ShardHosts, ShardRange, ShardSource } from '../ports.ts'
 
 /** What a host does when it is asked: `lie` is a flipped byte, `hang` never answers. */
@@ -50,6 +51,21 @@ export class FakeHost implements ShardSource {
     return Promise.resolve(mine.map(({ index, envelope }) => ({ index, envelope })))
   }
 
+  /** In the order of packs and indexes, two items a page. */
+  inventory(o: { cursor?: Uint8Array }): Promise<{ items: ShardItem[]; next?: Uint8Array }> {
+    const from = o.cursor?.[0] ?? 0
+    const all = [...this.shards.values()].sort((a, b) =>
+      a.pack === b.pack ? a.index - b.index : a.pack < b.pack ? -1 : 1,
+    )
+    const items = all.slice(from, from + 2).map(({ pack, index, bytes }) => {
+      const length = 4096 + bytes.length
+      return { pack: fromHex(pack), index, length }
+    })
+    const isLast = from + 2 >= all.length
+    if (this.fault === 'missing') return Promise.resolve({ items: [] })
+    return Promise.resolve(isLast ? { items } : { items, next: Uint8Array.of(from + 2) })
+  }
+
   #answer(shard: Shard): Uint8Array {
     if (this.fault === 'truncate') return shard.bytes.slice(0, -1)
     if (this.fault === 'swap') {
@@ -84,7 +100,7 @@ export class FakePool implements ShardHosts {
     return this.all.map(({ id }) => id)
   }
 
-  shards(id: string): ShardSource {
+  shards(id: string): ShardSource & Pick<ShardClient, 'inventory'> {
     const host = this.all.find((one) => one.id === id)
     if (host === undefined || host.fault === 'away') {
       throw new MoyaiError('HOST_UNREACHABLE', 'not connected')

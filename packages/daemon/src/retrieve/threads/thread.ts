@@ -52,7 +52,7 @@ export class Thread<M extends Methods> {
     const worker = (this.#worker ??= this.#start())
     const id = this.#next++
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: resolve as (result: unknown) => void, reject })
+      this.#waiting.set(id, { resolve, reject })
       const request: Request = { id, method, argument }
       worker.postMessage(request, [...transfer])
     })
