@@ -177,8 +177,6 @@ export const JOIN_REQUEST_BYTES_MAX: number = 32 * KIB
 export const JOIN_RESPONSE_BYTES_MAX: number = 4 * MIB
 /** A request or response of /moyai/sync/1; longer answers are paged. */
 export const SYNC_MESSAGE_BYTES_MAX: number = 4 * MIB
-/** Entries, statements or records in one sync message. */
-export const SYNC_ITEMS_MAX = 4096
 /** Text for people in a refusal. */
 export const REFUSAL_LENGTH_MAX = 512
 

@@ -23,6 +23,7 @@ import {
   signOrganisation,
   statementId,
   type HostClaim,
+  type OpenedStatements,
 } from './index.ts'
 
 const VECTORS = new URL('../../../../test/vectors/pool-log/', import.meta.url)
@@ -135,6 +136,7 @@ test('the result does not depend on order or repetition, whatever is in the set'
     new Uint8Array(9000),
   ]
   const expected = evaluatePool(all, pool)
+  const opened: OpenedStatements = new Map()
   assert.equal(expected.hosts.size, 3)
   assert.equal(expected.rejected.length, 6)
   fc.assert(
@@ -143,6 +145,7 @@ test('the result does not depend on order or repetition, whatever is in the set'
       fc.subarray(all),
       (order, again) => {
         assert.deepEqual(evaluatePool([...order, ...again], pool), expected)
+        assert.deepEqual(evaluatePool([...order, ...again], pool, opened), expected)
       },
     ),
     { numRuns: 12 },
