@@ -1,0 +1,140 @@
+/** Where the hosts of the pool listen: the newest signed record of each, this host's own included. */
+
+import {
+  ADDRESS_LENGTH_MAX,
+  ADDRESSES_MAX,
+  isMoyaiError,
+  openAddressRecord,
+  signAddressRecord,
+  toHex,
+  type AddressRecord,
+  type Clock,
+  type Signer,
+} from '@moyai/protocol'
+
+import type { Database, Operation, Table } from '../database/index.ts'
+import type { AddressRecords } from '../net/sync/state.ts'
+
+type Known = { record: AddressRecord; envelope: Uint8Array }
+
+/** `/ip4/192.0.2.1/tcp/4001/p2p/12D3…` without the peer id, which the record's host says. */
+export function withoutPeerId(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}
+
+function isLoopback(address: string): boolean {
+  return /^\/(?:ip4\/127\.|ip6\/::1\/|dns[46]?\/localhost\/)/.test(address)
+}
+
+/** What others should try: no addresses that only this machine reaches, unless there are no others. */
+export function publishable(addresses: readonly string[]): string[] {
+  const bare = [...new Set(addresses.map(withoutPeerId))].filter(
+    (address) => address.length > 0 && address.length <= ADDRESS_LENGTH_MAX,
+  )
+  const reachable = bare.filter((address) => !isLoopback(address))
+  return (reachable.length > 0 ? reachable : bare).slice(0, ADDRESSES_MAX)
+}
+
+/** The record; undefined for a bad one, or one of a later version, which must not keep the others out. */
+function opened(envelope: Uint8Array): AddressRecord | undefined {
+  try {
+    return openAddressRecord(envelope)
+  } catch (error) {
+    if (isMoyaiError(error)) return undefined
+    throw error
+  }
+}
+
+export class AddressBook implements AddressRecords {
+  readonly #self: Signer
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #table: Table
+  readonly #isMember: (host: string) => boolean
+  readonly #known = new Map<string, Known>()
+  /** Called after a record of another host changed. */
+  onChange: () => void = () => undefined
+
+  private constructor(
+    o: { self: Signer; isMember: (host: string) => boolean },
+    components: { database: Database; clock: Clock },
+  ) {
+    this.#self = o.self
+    this.#isMember = o.isMember
+    this.#database = components.database
+    this.#clock = components.clock
+    this.#table = components.database.table('address')
+  }
+
+  /** Reads what is on the disk. DISK. */
+  static async open(
+    o: { self: Signer; isMember: (host: string) => boolean },
+    components: { database: Database; clock: Clock },
+  ): Promise<AddressBook> {
+    const book = new AddressBook(o, components)
+    for await (const [, envelope] of book.#table.iterate()) {
+      const record = opened(envelope)
+      if (record !== undefined) book.#known.set(toHex(record.host), { record, envelope })
+    }
+    return book
+  }
+
+  /** Addresses of a host (hex); none when there is no record of it. */
+  of(host: string): readonly string[] {
+    return this.#known.get(host)?.record.addresses ?? []
+  }
+
+  /** Records of members. */
+  list(): { host: Uint8Array; seq: number; envelope: Uint8Array }[] {
+    return [...this.#known]
+      .filter(([host]) => this.#isMember(host))
+      .map(([, { record, envelope }]) => ({ host: record.host, seq: record.seq, envelope }))
+  }
+
+  async add(envelopes: readonly Uint8Array[]): Promise<number> {
+    const fresh = this.#fresh(envelopes)
+    if (fresh.length === 0) return 0
+    await this.#database.batch(this.putting(fresh))
+    for (const one of fresh) this.#known.set(toHex(one.record.host), one)
+    this.onChange()
+    return fresh.length
+  }
+
+  /** The operations that keep these records; `use` them once they are on the disk. */
+  putting(records: readonly Known[]): Operation[] {
+    return records.map(({ record, envelope }) => this.#table.putting(record.host, envelope))
+  }
+
+  #fresh(envelopes: readonly Uint8Array[]): Known[] {
+    const newest = new Map<string, Known>()
+    for (const envelope of envelopes) {
+      const record = opened(envelope)
+      if (record === undefined) continue
+      const host = toHex(record.host)
+      const before = newest.get(host) ?? this.#known.get(host)
+      if (!this.#isMember(host) || (before !== undefined && before.record.seq >= record.seq))
+        continue
+      newest.set(host, { record, envelope })
+    }
+    return [...newest.values()]
+  }
+
+  /** This host's record for these addresses: a new one, or the present one when nothing changed. */
+  own(addresses: readonly string[]): Known {
+    const now = this.#clock.now()
+    const bare = publishable(addresses)
+    const before = this.#known.get(toHex(this.#self.publicKey))
+    if (before !== undefined && JSON.stringify(before.record.addresses) === JSON.stringify(bare)) {
+      return before
+    }
+    // Time as the number: a host that lost its database goes on above what it once published.
+    const seq = Math.max(now, (before?.record.seq ?? 0) + 1)
+    const record = { host: this.#self.publicKey, addresses: bare, seq, at: now }
+    return { record, envelope: signAddressRecord(record, this.#self) }
+  }
+
+  /** Publishes this host's addresses; true when they are news. */
+  async publish(addresses: readonly string[]): Promise<boolean> {
+    return (await this.add([this.own(addresses).envelope])) > 0
+  }
+}

@@ -1,0 +1,475 @@
+/**
+ * Membership: which pool this host is in, who else is, where they are, and the logs that all of them keep.
+ *
+ * The network asks it who may connect, the services ask it for hosts and vault logs. It is opened before the network,
+ * which needs it for its gate; `start` gives it the network.
+ */
+
+import {
+  assert,
+  decodeInvite,
+  GENESIS_NONCE_BYTES,
+  isLabel,
+  MoyaiError,
+  poolId,
+  signGenesis,
+  signHost,
+  signHostClaim,
+  signOrganisation,
+  toHex,
+  vaultSigner,
+  type Clock,
+  type HostClass,
+  type PoolState,
+  type Random,
+  type Signer,
+  type VaultBundle,
+} from '@moyai/protocol'
+
+import type { Database } from '../database/index.ts'
+import type { Logger } from '../logger.ts'
+import { redeemInvite } from '../net/join/client.ts'
+import { JOIN_PROTOCOL, JOIN_REQUESTS_MAX } from '../net/join/constants.ts'
+import { createJoinHandler, type Admission } from '../net/join/handler.ts'
+import type { Member } from '../net/peers.ts'
+import { memberTransport, SyncClient, type SyncTransport } from '../net/sync/client.ts'
+import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_REQUESTS_MAX } from '../net/sync/constants.ts'
+import { createSyncHandler } from '../net/sync/handler.ts'
+import type { SyncState } from '../net/sync/state.ts'
+import type { Membership as NetworkMembership, Network } from '../net/types.ts'
+import { AddressBook, publishable } from './address-book.ts'
+import { AntiEntropy, SYNC_POLL_MS } from './anti-entropy.ts'
+import * as events from './events.ts'
+import { Invites } from './invites.ts'
+import { checkAdmitted, checkOwnPlace, essentialStatements, isNewVault } from './own-place.ts'
+import { OwnLog } from './own-log.ts'
+import { PoolStore } from './pool-store.ts'
+import { Serial } from './serial.ts'
+import { VaultLogs } from './vault-logs.ts'
+
+export type MembershipOptions = {
+  /** Host identity. */
+  identity: Signer
+  bundle: VaultBundle
+  /** The organisation's delegation to this host, an envelope. */
+  delegation: Uint8Array
+  /** What this host says of itself when it enters a pool. */
+  profile: { name: string; site: string; provider: string; class: HostClass; offeredBytes: number }
+}
+
+export type MembershipComponents = {
+  database: Database
+  clock: Clock
+  random: Random
+  logger: Logger
+}
+
+/** The parts of the network that membership uses. */
+export type MembershipTransport = Pick<
+  Network,
+  'addresses' | 'peers' | 'registerProtocol' | 'request' | 'requestAt' | 'membershipChanged' | 'on'
+>
+
+/** What `start` brings to life. */
+type Running = {
+  network: MembershipTransport
+  sync: AntiEntropy
+  ownLog: OwnLog
+  stop: AbortController
+  loop: Promise<void>
+}
+
+export class Membership implements NetworkMembership, AsyncDisposable {
+  readonly #o: MembershipOptions
+  readonly #components: MembershipComponents
+  readonly #store: PoolStore
+  readonly #addresses: AddressBook
+  readonly #invites: Invites
+  readonly #vault: Signer
+  readonly #joins = new Serial()
+  readonly #listeners = new Set<() => void>()
+  /** Logs of every vault of the pool, this host's own included. */
+  readonly logs: VaultLogs
+  #running: Running | undefined
+
+  private constructor(
+    o: MembershipOptions,
+    components: MembershipComponents,
+    parts: { store: PoolStore; addresses: AddressBook; invites: Invites },
+  ) {
+    this.#o = o
+    this.#components = components
+    this.#store = parts.store
+    this.#addresses = parts.addresses
+    this.#invites = parts.invites
+    this.#vault = vaultSigner(o.bundle)
+    this.logs = new VaultLogs({ signer: o.identity }, components)
+    parts.store.onChange = () => this.#changed()
+    parts.addresses.onChange = () => this.#announce()
+  }
+
+  /** Reads what this host knows. DISK. */
+  static async open(o: MembershipOptions, components: MembershipComponents): Promise<Membership> {
+    const store = await PoolStore.open(components.database)
+    const isMember = (host: string): boolean => store.state?.hosts.has(host) ?? false
+    const addresses = await AddressBook.open({ self: o.identity, isMember }, components)
+    const invites = await Invites.open(components)
+    return new Membership(o, components, { store, addresses, invites })
+  }
+
+  // ---- what the network asks -------------------------------------------------------------------------------------
+
+  pool(): Uint8Array | undefined {
+    return this.#store.state?.id
+  }
+
+  isMember(host: string): boolean {
+    return this.#store.state?.hosts.has(host) ?? false
+  }
+
+  *members(): IterableIterator<Member> {
+    const self = toHex(this.#o.identity.publicKey)
+    for (const host of this.#store.state?.hosts.keys() ?? []) {
+      if (host !== self) yield { host, addresses: this.#addresses.of(host) }
+    }
+  }
+
+  strangersWelcome(): boolean {
+    return this.#store.state !== undefined && this.#invites.welcome
+  }
+
+  isVault(vault: string): boolean {
+    return this.#store.isVault(vault)
+  }
+
+  // ---- what services ask -----------------------------------------------------------------------------------------
+
+  /** The pool, its organisations and hosts; undefined while this host is in none. */
+  state(): PoolState | undefined {
+    return this.#store.state
+  }
+
+  /** The pool. NO_POOL while this host is in none. */
+  requireState(): PoolState {
+    const state = this.#store.state
+    if (state !== undefined) return state
+    throw new MoyaiError('NO_POOL', 'this host is in no pool yet', {
+      hint: 'make one with `moyai pool create NAME`, or join one with `moyai pool join TOKEN`',
+    })
+  }
+
+  /** The log of this host's own vault. `start` first. */
+  get ownLog(): OwnLog {
+    return this.#started().ownLog
+  }
+
+  /** How far peers' clocks are from this one, ms, by host in hex. */
+  clockSkews(): ReadonlyMap<string, number> {
+    return this.#running?.sync.clockSkews() ?? new Map()
+  }
+
+  /** Calls `listener` after the pool's members changed; the returned function ends that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  // ---- life ------------------------------------------------------------------------------------------------------
+
+  /** Registers the protocols; call it before the network starts, and `begin` after. */
+  attach(network: MembershipTransport): void {
+    assert(this.#running === undefined, 'membership is attached once')
+    const { clock, database, logger } = this.#components
+    const state: SyncState = {
+      pool: () => this.pool(),
+      statements: this.#store,
+      addresses: this.#addresses,
+      logs: this.logs,
+      isVault: (vault) => this.isVault(vault),
+    }
+    const sync = new AntiEntropy({ state, network, clock, logger })
+    const ownLog = new OwnLog(this.#vault, {
+      pool: () => this.pool(),
+      hosts: () => [...this.members()].map(({ host }) => host),
+      logs: this.logs,
+      sync,
+      network,
+      database,
+      clock,
+      logger,
+    })
+    const loop = Promise.resolve()
+    this.#running = { network, sync, ownLog, stop: new AbortController(), loop }
+    const handleSync = createSyncHandler({
+      state,
+      clock,
+      ask: (host, signal) => new SyncClient(memberTransport(network, host), signal),
+      onChanged: (host) => void sync.pull(host),
+    })
+    network.registerProtocol(SYNC_PROTOCOL, handleSync, {
+      requestBytesMax: SYNC_BYTES_MAX,
+      responseBytesMax: SYNC_BYTES_MAX,
+      requestsMax: SYNC_REQUESTS_MAX,
+    })
+    const handleJoin = createJoinHandler({
+      self: this.#o.identity.publicKey,
+      clock,
+      state: () => this.#store.state,
+      findInvite: (id) => this.#invites.find(id),
+      admit: (admission) => this.#admit(admission),
+      onRefused: (host, error) => events.joinRefused(logger, host, error),
+    })
+    const serial = this.#joins
+    // One after the other: two hosts must not use up the last place of an invite at once.
+    network.registerProtocol(JOIN_PROTOCOL, (request) => serial.run(() => handleJoin(request)), {
+      strangers: true,
+      requestsMax: JOIN_REQUESTS_MAX,
+    })
+  }
+
+  /** Publishes this host's addresses and begins to sync; the network runs. DISK. */
+  async begin(): Promise<void> {
+    const running = this.#started()
+    await this.#publish()
+    running.sync.start()
+    running.network.on('peer:up', (host) => void this.#greet(host))
+    running.loop = this.#tend(running)
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running
+    if (running === undefined) return
+    running.stop.abort(new MoyaiError('ABORTED', 'the daemon is stopping'))
+    await running.loop
+    await running.sync.stop()
+    await running.ownLog.stop()
+    await this.#joins.idle()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  #started(): Running {
+    assert(this.#running !== undefined, 'membership was given its network')
+    return this.#running
+  }
+
+  /** What is done now and then: publish changed addresses, bring the own log's head to those that lack it. */
+  async #tend(running: Running): Promise<void> {
+    const { signal } = running.stop
+    while (!signal.aborted) {
+      try {
+        await this.#components.clock.sleep(SYNC_POLL_MS, signal)
+      } catch {
+        // Interrupted: the daemon stops.
+        return
+      }
+      try {
+        await this.#publish()
+        await running.ownLog.replicateTo()
+      } catch (error) {
+        events.tendingFailed(this.#components.logger, error)
+      }
+    }
+  }
+
+  /** A host that was away is brought the head of the own log, and its receipt fetched. */
+  async #greet(host: string): Promise<void> {
+    try {
+      await this.#started().ownLog.replicateTo([host])
+    } catch (error) {
+      events.tendingFailed(this.#components.logger, error)
+    }
+  }
+
+  async #publish(): Promise<void> {
+    if (this.#store.state === undefined) return
+    await this.#addresses.publish(this.#started().network.addresses())
+  }
+
+  #changed(): void {
+    events.membershipChanged(this.#components.logger, this.#store.state?.hosts.size ?? 0)
+    this.#running?.network.membershipChanged()
+    for (const listener of this.#listeners) listener()
+    this.#announce()
+  }
+
+  #announce(): void {
+    this.#running?.network.membershipChanged()
+    this.#running?.sync.announce()
+  }
+
+  // ---- verbs -----------------------------------------------------------------------------------------------------
+
+  /** Founds a pool. USAGE (the name), ALREADY_IN_POOL, DISK. */
+  async createPool(name: string): Promise<PoolState> {
+    if (!isLabel(name)) {
+      throw new MoyaiError('USAGE', 'this is no name for a pool', {
+        hint: 'use 1 to 63 letters, digits, spaces, dots or hyphens',
+      })
+    }
+    const { identity, delegation } = this.#o
+    const at = this.#components.clock.now()
+    const nonce = this.#components.random.bytes(GENESIS_NONCE_BYTES)
+    const genesis = signGenesis({ name, nonce, delegation, at }, identity)
+    const pool = poolId(genesis)
+    const own = this.#hostStatement(pool)
+    await this.#enter({
+      pool,
+      own,
+      statements: [genesis, own],
+      addresses: [],
+      check: (state) => checkOwnPlace(state, this.#own()),
+    })
+    return this.requireState()
+  }
+
+  /** Makes an invite to this pool. NO_POOL, USAGE, BUSY, DISK. */
+  async invite(o: {
+    uses: number
+    expiresSeconds: number
+  }): Promise<{ token: string; expires: number }> {
+    const { id } = this.requireState()
+    const addresses = publishable(this.#started().network.addresses())
+    if (addresses.length === 0) {
+      throw new MoyaiError('USAGE', 'this host listens on no address that an invite could name', {
+        hint: 'set network.listen in config.toml, or invite from another host',
+      })
+    }
+    return this.#invites.make({ host: this.#o.identity.publicKey, pool: id, addresses, ...o })
+  }
+
+  /** Joins the pool of a token. ALREADY_IN_POOL, BAD_TOKEN, and what `redeemInvite` says. */
+  async join(token: string, signal?: AbortSignal): Promise<PoolState> {
+    const invite = decodeInvite(token)
+    if (this.#store.state !== undefined) {
+      throw new MoyaiError('ALREADY_IN_POOL', 'this host is already in a pool', {
+        hint: 'a host is in one pool; use another MOYAI_HOME for another pool',
+      })
+    }
+    const { network } = this.#started()
+    const { identity } = this.#o
+    const { envelope: address } = this.#addresses.own(network.addresses())
+    const statement = this.#hostStatement(invite.pool)
+    const admitted = await redeemInvite(
+      {
+        invite,
+        host: identity.publicKey,
+        statement,
+        address,
+        ...(signal === undefined ? {} : { signal }),
+      },
+      { network, clock: this.#components.clock },
+    )
+    await this.#enter({
+      pool: invite.pool,
+      own: statement,
+      statements: admitted.statements,
+      addresses: [address, ...admitted.addresses],
+      check: (state) => checkAdmitted(state, { ...this.#own(), inviter: invite.host }),
+    })
+    return this.requireState()
+  }
+
+  /**
+   * Finds the pool again with nothing but the keys: asks the host (hex) at these addresses, which knows this one as a
+   * member. NOT_A_MEMBER when this host is in no pool of its, HOST_UNREACHABLE, ALREADY_IN_POOL.
+   */
+  async rejoin(o: { host: string; addresses: readonly string[] }): Promise<PoolState> {
+    const { network } = this.#started()
+    const transport: SyncTransport = (bytes, signal) =>
+      network.requestAt({
+        ...o,
+        protocol: SYNC_PROTOCOL,
+        bytes,
+        ...(signal === undefined ? {} : { signal }),
+      })
+    const client = new SyncClient(transport)
+    const summary = await client.ask({ kind: 'summary' })
+    const { ids } = await client.ask({ kind: 'statement-ids' })
+    const statements: Uint8Array[] = []
+    while (statements.length < ids.length) {
+      const rest = ids.slice(statements.length, statements.length + 1024)
+      const { envelopes } = await client.ask({ kind: 'statements', ids: rest })
+      if (envelopes.length === 0 || envelopes.length > rest.length) break
+      statements.push(...envelopes)
+    }
+    const hosts = summary.addresses.map(({ host }) => host)
+    const { envelopes } = await client.ask({ kind: 'addresses', hosts })
+    await this.#enter({
+      pool: summary.pool,
+      statements,
+      addresses: envelopes,
+      // Only this host's own signature can have put it there: the asked host cannot make up a pool around it.
+      check: (state) => checkOwnPlace(state, this.#own()),
+    })
+    return this.requireState()
+  }
+
+  #own(): { host: Uint8Array; vault: Uint8Array; org: Uint8Array } {
+    const { identity, bundle } = this.#o
+    return { host: identity.publicKey, vault: this.#vault.publicKey, org: bundle.org }
+  }
+
+  #hostStatement(pool: Uint8Array): Uint8Array {
+    const { identity, bundle, delegation, profile } = this.#o
+    const at = this.#components.clock.now()
+    const vaultSalt = bundle.salt
+    const claim = signHostClaim(
+      { pool, ...profile, ...this.#own(), vaultSalt, at },
+      { host: identity, vault: this.#vault },
+    )
+    return signHost({ pool, claim, delegation, at }, identity)
+  }
+
+  /** Takes a pool over in one batch, when `check` finds this host in it. `own`: the statement that was made for it. */
+  async #enter(o: {
+    pool: Uint8Array
+    own?: Uint8Array
+    statements: readonly Uint8Array[]
+    addresses: readonly Uint8Array[]
+    check: (state: PoolState) => void
+  }): Promise<void> {
+    const { ownLog } = this.#started()
+    await this.#store.enter({
+      pool: o.pool,
+      envelopes: o.statements,
+      check: (state) => {
+        o.check(state)
+        const isNew = o.own !== undefined && isNewVault(state, this.#own(), o.own)
+        return isNew ? [ownLog.declaringNew()] : []
+      },
+    })
+    await this.#addresses.add(o.addresses)
+    await this.#publish()
+  }
+
+  /** Lets a host in: its organisation, its certificate and the used invite in one batch. */
+  async #admit(
+    admission: Admission,
+  ): Promise<{ statements: Uint8Array[]; addresses: Uint8Array[] }> {
+    const { invite, host, claim } = admission
+    const { id: pool, organisations } = this.requireState()
+    const statements = [admission.statement]
+    if (!organisations.has(toHex(claim.org))) {
+      const { identity, delegation } = this.#o
+      const at = this.#components.clock.now()
+      const { org } = claim
+      statements.unshift(
+        signOrganisation({ pool, org, invite: invite.id, delegation, at }, identity),
+      )
+    }
+    const again = invite.usedBy.some((one) => toHex(one) === toHex(host))
+    const use = again ? undefined : this.#invites.using(invite, host)
+    await this.#store.addAll(statements, use === undefined ? [] : [use.operation])
+    if (use !== undefined) this.#invites.keep(use.record)
+    await this.#addresses.add([admission.address])
+    events.joined(this.#components.logger, toHex(host), claim.name)
+    const state = this.requireState()
+    return {
+      statements: essentialStatements(state, this.#store, [host, this.#o.identity.publicKey]),
+      addresses: this.#addresses.list().map(({ envelope }) => envelope),
+    }
+  }
+}
