@@ -254,7 +254,10 @@ export class Host {
     for (const { host, connected } of this.#peers.list()) {
       if (!connected) continue
       for (const surplus of this.#connections(host).slice(1)) {
-        const used = surplus.streams.some((stream) => this.#protocols.has(stream.protocol))
+        // A stream without a protocol is being negotiated: it may become a lane.
+        const used = surplus.streams.some(
+          ({ protocol }) => protocol === '' || this.#protocols.has(protocol),
+        )
         if (!used) surplus.close().catch((error: unknown) => surplus.abort(toMoyaiError(error)))
       }
     }

@@ -22,8 +22,6 @@ import type {
 } from './types.ts'
 import type { LaneRequest } from './lane-pool.ts'
 
-export type { Member, PeerState } from './peers.ts'
-export type { HeldShards } from './shard/handler.ts'
 export type * from './types.ts'
 
 /** The network with what only tests and metrics look at. */

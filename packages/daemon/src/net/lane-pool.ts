@@ -1,6 +1,6 @@
 /** The lanes that this host has opened: to each peer and protocol one, or two under load, kept until they are idle. */
 
-import { MoyaiError } from '@moyai/protocol'
+import { defined } from '@moyai/protocol'
 import type { Exchange } from './exchange.ts'
 import type { Lane } from './lane.ts'
 import { LANE_REQUESTS_BEFORE_NEXT } from './limits.ts'
@@ -13,7 +13,12 @@ export type LanePoolOptions = {
   lanesMax: (protocol: string) => number
 }
 
-type Slot = { lane: Promise<Lane>; open: Lane | undefined }
+/** `claims`: requests that have chosen this lane and wait for it to open. */
+type Slot = { lane: Promise<Lane>; open: Lane | undefined; claims: number }
+
+function loadOf(slot: Slot): number {
+  return slot.claims + (slot.open?.load ?? 0)
+}
 
 export class LanePool {
   readonly #options: LanePoolOptions
@@ -25,7 +30,14 @@ export class LanePool {
 
   /** Sends a request over the least busy lane. Rejects as `Lane.request` does, or with HOST_UNREACHABLE. */
   async request(peer: string, protocol: string, request: LaneRequest): Promise<Exchange> {
-    const lane = await this.#lane(peer, protocol)
+    const slot = this.#choose(peer, protocol)
+    slot.claims += 1
+    let lane: Lane
+    try {
+      lane = await slot.lane
+    } finally {
+      slot.claims -= 1
+    }
     return lane.request(request)
   }
 
@@ -39,30 +51,26 @@ export class LanePool {
     await Promise.all(ends)
   }
 
-  async #lane(peer: string, protocol: string): Promise<Lane> {
+  #choose(peer: string, protocol: string): Slot {
     const key = `${peer} ${protocol}`
     const slots = this.#slots.get(key) ?? []
     this.#slots.set(key, slots)
-    // A lane that has just ended leaves the list a moment later.
-    const alive = slots.filter((slot) => slot.open?.isOpen ?? true)
-    const opening = alive.some((slot) => slot.open === undefined)
-    const busy = alive.every((slot) => (slot.open?.load ?? 0) >= LANE_REQUESTS_BEFORE_NEXT)
-    if (!opening && busy && slots.length < this.#options.lanesMax(protocol)) {
-      const added = this.#add(key, slots, peer, protocol)
-      if (alive.length === 0) return added.lane
+    let best: Slot | undefined
+    let alive = 0
+    for (const slot of slots) {
+      // A lane that has just ended leaves the list a moment later.
+      if (slot.open?.isOpen === false) continue
+      alive += 1
+      if (best === undefined || loadOf(slot) < loadOf(best)) best = slot
     }
-    let best: Lane | undefined
-    for (const { open } of alive) {
-      if (open !== undefined && (best === undefined || open.load < best.load)) best = open
-    }
-    if (best !== undefined) return best
-    const first = alive[0]
-    if (first === undefined) throw new MoyaiError('BUSY', 'lanes to this host are being replaced')
-    return first.lane
+    const busy = best === undefined || loadOf(best) >= LANE_REQUESTS_BEFORE_NEXT
+    if (busy && alive < this.#options.lanesMax(protocol))
+      return this.#add(key, slots, peer, protocol)
+    return defined(best, 'a lane, because at least one is allowed')
   }
 
   #add(key: string, slots: Slot[], peer: string, protocol: string): Slot {
-    const slot: Slot = { lane: this.#options.open(peer, protocol), open: undefined }
+    const slot: Slot = { lane: this.#options.open(peer, protocol), open: undefined, claims: 0 }
     slots.push(slot)
     void this.#follow(key, slots, slot)
     return slot

@@ -155,8 +155,8 @@ export const STRANGER_MS = 30_000
 /** First wait after a failed dial; it doubles up to the maximum and never ends. */
 export const RECONNECT_MS_MIN = 1_000
 export const RECONNECT_MS_MAX = 60_000
-/** The host with the higher id gives the other this long to dial first, so that rarely both do. */
-export const DIAL_DEFERENCE_MS = 10_000
+/** The host with the higher id gives the other this long to dial first, so that rarely both do; a dial takes 15–500 ms. */
+export const DIAL_DEFERENCE_MS = 2_000
 /** A connection that lasted this long ends a series of failures: a denied one is cut within milliseconds. */
 export const CONNECTION_STABLE_MS = 10_000
 

@@ -158,8 +158,8 @@ export class PeerTable {
     if (entry.connectedSince === undefined) return
     const lastedMs = now - entry.connectedSince
     entry.connectedSince = undefined
-    if (lastedMs < CONNECTION_STABLE_MS) this.#postpone(entry, now)
-    else entry.dialAt = now + this.#deferenceMs(host)
+    // One that was cut at once keeps the wait that its dial began with.
+    if (lastedMs >= CONNECTION_STABLE_MS) entry.dialAt = now + this.#deferenceMs(host)
     this.#links.changed(host, false)
   }
 
@@ -177,8 +177,9 @@ export class PeerTable {
       await this.#links.dial(member, this.#stop.signal)
     } catch {
       // A machine that is off is no event; the state shows who is not connected.
-      this.#postpone(entry, this.#clock.monotonic())
     } finally {
+      // Also after a success: a host that denies us lets the dial succeed, and cuts the connection.
+      this.#postpone(entry, this.#clock.monotonic())
       entry.dialing = false
       this.#dials -= 1
     }

@@ -5,6 +5,9 @@ import type { Logger } from '../logger.ts'
 import type { Member, PeerState } from './peers.ts'
 import type { HeldShards } from './shard/handler.ts'
 
+export type { Member, PeerState } from './peers.ts'
+export type { HeldShards } from './shard/handler.ts'
+
 /** What the network asks of the pool's membership; every call reads the present state. */
 export interface Membership {
   /** Id of the pool (32 bytes); undefined before this host is in one. */
@@ -66,6 +69,7 @@ export type RequestOptions = { signal?: AbortSignal; idleMs?: number }
 
 export type PeerEvent = 'peer:up' | 'peer:down'
 
+/** `length`: bytes of the whole shard file. */
 export type ShardItem = { pack: Uint8Array; index: number; length: number }
 
 /** The shard protocol towards one peer (spec/wire.md §6). Every call may reject with the peer's error or the lane's. */

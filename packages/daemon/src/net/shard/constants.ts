@@ -10,6 +10,7 @@ import {
   PUBLIC_KEY_BYTES,
   RECEIPT_ENVELOPE_BYTES_MAX,
   s,
+  SHARD_HEADER_BYTES_MAX,
   SHARD_LENGTH_MAX,
   SIGNATURE_BYTES,
   STRIPE_ENVELOPE_BYTES_MAX,
@@ -24,6 +25,8 @@ import {
 } from '../limits.ts'
 
 export const SHARD_PROTOCOL = '/moyai/shard/1'
+
+const SHARD_FILE_BYTES_MAX: number = SHARD_HEADER_BYTES_MAX + SHARD_LENGTH_MAX
 
 const vault = s.bytes({ length: PUBLIC_KEY_BYTES })
 const pack = s.bytes({ length: HASH_BYTES })
@@ -58,7 +61,7 @@ const STAT_RESPONSE = s.map({
   items: s.array(s.map({ index, envelope }), { max: STAT_ITEMS_MAX }),
 })
 const INVENTORY_RESPONSE = s.map({
-  items: s.array(s.map({ pack, index, length: s.int({ max: SHARD_LENGTH_MAX }) }), {
+  items: s.array(s.map({ pack, index, length: s.int({ max: SHARD_FILE_BYTES_MAX }) }), {
     max: INVENTORY_PAGE_MAX,
   }),
   next: s.optional(cursor),

@@ -18,6 +18,7 @@ import {
   type Signer,
   type StripeDescriptor,
 } from '@moyai/protocol'
+import type { ShardStore, ShardWriter } from '../../shard-store/shard-store.ts'
 import type { Exchange } from '../exchange.ts'
 import type { ExchangeHandler } from '../lane.ts'
 import { INVENTORY_PAGE_MAX, SHARD_READ_BYTES, STAT_ITEMS_MAX } from '../limits.ts'
@@ -31,31 +32,8 @@ import {
   type ShardRequest,
 } from './constants.ts'
 
-/** What the handler needs of a shard store (shard-store/). */
-export type HeldShards = {
-  put(o: { envelope: Uint8Array; index: number }): Promise<{
-    write(bytes: Uint8Array): Promise<void>
-    commit(): Promise<void>
-    abort(): Promise<void>
-  }>
-  has(vault: Uint8Array, pack: Uint8Array, index: number): Promise<boolean>
-  open(
-    vault: Uint8Array,
-    pack: Uint8Array,
-    index: number,
-  ): Promise<{
-    descriptor: StripeDescriptor
-    groups: Uint8Array
-    read(offset: number, length: number): Promise<Uint8Array>
-    close(): Promise<void>
-  }>
-  stat(vault: Uint8Array, pack: Uint8Array): Promise<{ index: number; envelope: Uint8Array }[]>
-  /** Sorted by pack and index; from the first after `cursor` on. */
-  list(
-    vault: Uint8Array,
-    cursor?: Uint8Array,
-  ): AsyncIterable<{ pack: Uint8Array; index: number; length: number; cursor: Uint8Array }>
-}
+/** What the handler needs of the shard store. */
+export type HeldShards = Pick<ShardStore, 'put' | 'open' | 'list' | 'stat'>
 
 export type ShardHandlerComponents = {
   store: HeldShards
@@ -112,80 +90,48 @@ async function servePut(
   if (!components.membership.isVault(toHex(stripe.vault))) {
     throw new MoyaiError('NOT_A_MEMBER', 'the vault does not belong to a host of this pool')
   }
-  if (await alreadyHeld(components, stripe, index, hash)) {
-    const receipt = receiptFor(components, stripe, index, hash)
-    return exchange.respond(encodePutResponse({ receipt, had: true }))
-  }
-  await receiveShard(components, exchange, request, stripe.shardLength)
-  const receipt = receiptFor(components, stripe, index, hash)
-  return exchange.respond(encodePutResponse({ receipt, had: false }))
+  const pool = components.membership.pool()
+  if (pool === undefined) throw new MoyaiError('NO_POOL', 'this host is in no pool')
+  const { envelope } = request
+  const begun = await components.store.put({ envelope, index })
+  if (begun.had) checkHeld(begun.descriptor, stripe, index)
+  else await receiveShard(exchange, begun.writer, stripe.shardLength)
+  const { signer, clock } = components
+  const { vault, pack, protectedUntil } = stripe
+  const about = { pool, vault, pack, index, shardHash: hash, protectedUntil }
+  const storedAt = clock.now()
+  const receipt = signReceipt({ ...about, host: signer.publicKey, storedAt }, signer)
+  return exchange.respond(encodePutResponse({ receipt, had: begun.had }))
 }
 
-/** True when the very same shard is here, protected as long; HOST_REFUSED when its place is taken by another. */
-async function alreadyHeld(
-  components: ShardHandlerComponents,
-  stripe: StripeDescriptor,
-  index: number,
-  hash: Uint8Array,
-): Promise<boolean> {
-  const { store } = components
-  if (!(await store.has(stripe.vault, stripe.pack, index))) return false
-  const held = (await store.stat(stripe.vault, stripe.pack)).find((item) => item.index === index)
-  if (held === undefined) return false
-  const other = openStripe(held.envelope)
-  if (!equalBytes(other.shardHashes[index] ?? new Uint8Array(0), hash)) {
+/** HOST_REFUSED unless what is held is the very same shard, protected as long. */
+function checkHeld(held: StripeDescriptor, asked: StripeDescriptor, index: number): void {
+  const [a, b] = [held.shardHashes[index], asked.shardHashes[index]]
+  if (a === undefined || b === undefined || !equalBytes(a, b)) {
     throw new MoyaiError('HOST_REFUSED', 'another stripe of this pack is held here')
   }
-  if (other.protectedUntil < stripe.protectedUntil) {
+  if (held.protectedUntil < asked.protectedUntil) {
     throw new MoyaiError('HOST_REFUSED', 'this shard is held here with a shorter protection')
   }
-  return true
 }
 
 async function receiveShard(
-  components: ShardHandlerComponents,
   exchange: Exchange,
-  request: RequestOf<'put'>,
+  writer: ShardWriter,
   shardLength: number,
 ): Promise<void> {
-  const writer = await components.store.put({ envelope: request.envelope, index: request.index })
   try {
-    let received = 0
     exchange.expect(shardLength)
     for (;;) {
       const parts = await exchange.receive()
       if (parts === undefined) break
-      for (const part of parts) {
-        received += part.length
-        await writer.write(part)
-      }
+      for (const part of parts) await writer.write(part)
     }
-    if (received !== shardLength) {
-      throw new MoyaiError('TRUNCATED', `${received} of ${shardLength} bytes of the shard came`)
-    }
+    // The writer knows the length and the hash: a payload that ended early is TRUNCATED.
     await writer.commit()
-  } catch (error) {
+  } finally {
     await writer.abort()
-    throw error
   }
-}
-
-function receiptFor(
-  components: ShardHandlerComponents,
-  stripe: StripeDescriptor,
-  index: number,
-  shardHash: Uint8Array,
-): Uint8Array {
-  const { signer, membership, clock } = components
-  const pool = membership.pool()
-  if (pool === undefined) throw new MoyaiError('NO_POOL', 'this host is in no pool')
-  const { vault, pack, protectedUntil } = stripe
-  const storedAt = clock.now()
-  const host = signer.publicKey
-  return signReceipt(
-    { pool, vault, pack, index, shardHash, host, storedAt, protectedUntil },
-    signer,
-  )
 }
 
 // ---- get, stat, inventory ----------------------------------------------------------------------------------------
@@ -196,7 +142,7 @@ async function serveGet(
   request: RequestOf<'get'>,
 ): Promise<void> {
   const { vault, pack, index, offset, length } = request
-  const reader = await components.store.open(vault, pack, index)
+  const reader = await components.store.open({ vault, pack, index })
   try {
     const { shardLength } = reader.descriptor
     if (offset + length > shardLength) throw exchange.violated('a range beyond the shard')
@@ -218,7 +164,7 @@ async function serveStat(
   exchange: Exchange,
   request: RequestOf<'stat'>,
 ): Promise<void> {
-  const found = await components.store.stat(request.vault, request.pack)
+  const found = await components.store.stat({ vault: request.vault, pack: request.pack })
   const items = found.slice(0, STAT_ITEMS_MAX).map(({ index, envelope }) => ({ index, envelope }))
   return exchange.respond(encodeStatResponse({ items }))
 }
@@ -228,20 +174,13 @@ async function serveInventory(
   exchange: Exchange,
   request: RequestOf<'inventory'>,
 ): Promise<void> {
-  const items: { pack: Uint8Array; index: number; length: number }[] = []
-  let last: Uint8Array | undefined
-  let next: Uint8Array | undefined
-  for await (const { pack, index, length, cursor } of components.store.list(
-    request.vault,
-    request.cursor,
-  )) {
-    if (items.length === INVENTORY_PAGE_MAX) {
-      next = last
-      break
-    }
-    items.push({ pack, index, length })
-    last = cursor
-  }
-  const response = next === undefined ? { items } : { items, next }
-  return exchange.respond(encodeInventoryResponse(response))
+  const { vault, cursor } = request
+  const page = await components.store.list({
+    vault,
+    limit: INVENTORY_PAGE_MAX,
+    ...(cursor === undefined ? {} : { cursor }),
+  })
+  const items = page.items.map(({ pack, index, length }) => ({ pack, index, length }))
+  const next = page.next === undefined ? {} : { next: page.next }
+  return exchange.respond(encodeInventoryResponse({ items, ...next }))
 }
