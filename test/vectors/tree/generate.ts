@@ -4,7 +4,10 @@
  */
 
 import { writeFileSync } from 'node:fs'
-import { encodeCbor, fromHex, PageWriter, toHex, utf8, type CborMap, type Entry } from '@moyai/protocol'
+import {
+  encodeChunkList,
+  encodeRootEntry,
+  encodeCbor, fromHex, PageWriter, toHex, utf8, type CborMap, type Entry } from '@moyai/protocol'
 
 type Case = { name: string; hex: string; expect: string; after?: string; entries?: unknown }
 
@@ -217,7 +220,43 @@ bad('a text that is not UTF-8', 'MALFORMED', one(plain('a', { U: 'ab' })))
 const text = cases.at(-1) as Case
 text.hex = text.hex.replace('626162', '62c328')
 
-writeFileSync(
-  new URL('pages.json', import.meta.url),
-  `${JSON.stringify({ format: 'tree', spec: 'spec/tree.md', cases }, undefined, 2)}\n`,
-)
+const rootEntry: Entry = {
+  ...file('', { chunks: chunk(0x22) }),
+  type: 'directory',
+  mode: 0o755,
+}
+const root = toHex(encodeRootEntry(rootEntry))
+const roots = [
+  { name: 'a root', hex: root, expect: 'ok', entry: toJson(rootEntry) },
+  { name: 'cut by one byte', hex: root.slice(0, -2), expect: 'TRUNCATED' },
+  { name: 'a byte too many', hex: `${root}00`, expect: 'MALFORMED' },
+  { name: 'a root with a name', hex: toHex(encodeCbor(plain('a'))), expect: 'MALFORMED' },
+]
+
+const ids = new Uint8Array([...chunk(1), ...chunk(2), ...chunk(3)])
+const list = toHex(encodeChunkList(ids))
+const badList = (name: string, expect: string, value: CborMap): unknown => ({
+  name,
+  hex: toHex(encodeCbor(value)),
+  expect,
+})
+const lists = [
+  { name: 'three ids', hex: list, expect: 'ok', ids: toHex(ids) },
+  { name: 'cut by one byte', hex: list.slice(0, -2), expect: 'TRUNCATED' },
+  { name: 'a byte too many', hex: `${list}00`, expect: 'MALFORMED' },
+  badList('no ids', 'MALFORMED', { c: new Uint8Array(0), v: 1 }),
+  badList('half an id', 'MALFORMED', { c: new Uint8Array(48), v: 1 }),
+  badList('a list of ids instead of bytes', 'MALFORMED', { c: [chunk(1)], v: 1 }),
+  badList('a later version', 'UNKNOWN_VERSION', { c: ids, v: 2 }),
+  badList('an unknown key', 'MALFORMED', { c: ids, v: 1, w: 0 }),
+]
+
+function write(name: string, of: unknown): void {
+  const json = { format: 'tree', spec: 'spec/tree.md', cases: of }
+  const path = new URL(`${name}.json`, import.meta.url)
+  writeFileSync(path, `${JSON.stringify(json, undefined, 2)}\n`)
+}
+
+write('pages', cases)
+write('roots', roots)
+write('chunk-lists', lists)

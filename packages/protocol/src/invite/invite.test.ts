@@ -109,6 +109,11 @@ test('responses come back; a refusal has a code of ours', () => {
   assert.deepEqual(decodeJoinResponse(encodeJoinResponse(admitted)), admitted)
   const refused: JoinResponse = { kind: 'refused', code: 'INVITE_EXPIRED', text: 'too late' }
   assert.deepEqual(decodeJoinResponse(encodeJoinResponse(refused)), refused)
+  const long: JoinResponse = { ...refused, text: `\uFEFF${'x'.repeat(600)}\ud800` }
+  assert.deepEqual(decodeJoinResponse(encodeJoinResponse(long)), {
+    ...refused,
+    text: 'x'.repeat(511),
+  })
   const strange = encodeCbor({ v: 1, kind: 'refused', code: 'constructor', text: '' })
   assert.deepEqual(decodeJoinResponse(strange), { kind: 'refused', code: 'HOST_REFUSED', text: '' })
 })

@@ -136,9 +136,17 @@ export function verifyJoinProof(
   return equalBytes(proofOf({ ...o, body: request.body }), request.proof)
 }
 
-/** The bytes of a response. TOO_LARGE above JOIN_RESPONSE_BYTES_MAX. */
+/** `text` as a refusal may carry it: cut at its limit, and with a round trip. */
+function refusalText(text: string): string {
+  return text.slice(0, REFUSAL_LENGTH_MAX).replaceAll('\uFEFF', '').toWellFormed()
+}
+
+/** The bytes of a response; the text of a refusal is cut at its limit. TOO_LARGE above JOIN_RESPONSE_BYTES_MAX. */
 export function encodeJoinResponse(response: JoinResponse): Uint8Array {
-  const value: CborMap = { v: 1, ...response }
+  const value: CborMap =
+    response.kind === 'refused'
+      ? { v: 1, ...response, text: refusalText(response.text) }
+      : { v: 1, ...response }
   RESPONSE.read(value, 'join response')
   const bytes = encodeCbor(value)
   if (bytes.length > JOIN_RESPONSE_BYTES_MAX) {

@@ -125,6 +125,10 @@ test('what is outside its limits is refused on the way in, with a code', () => {
   const file = { ...minimal.root, type: 'file' as const }
   assert.throws(() => encodeSnapshot({ ...minimal, root: file }), { code: 'MALFORMED' })
   assert.throws(() => encodeSnapshot({ ...minimal, source: '' }), { code: 'MALFORMED' })
+  for (const tag of ['\uFEFFtag', '\ud800', 'x'.repeat(256)]) {
+    assert.throws(() => encodeSnapshot({ ...minimal, tags: [tag] }), { code: 'MALFORMED' })
+    assert.throws(() => encodeSnapshot({ ...minimal, source: tag }), { code: 'MALFORMED' })
+  }
   assert.throws(() => encodeSnapshot({ ...minimal, time: -1 }), { code: 'MALFORMED' })
   const excludes = Array.from({ length: 1024 }, () => 'x'.repeat(4096))
   assert.throws(() => encodeSnapshot({ ...minimal, excludes }), { code: 'TOO_LARGE' })

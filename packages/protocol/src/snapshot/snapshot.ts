@@ -80,12 +80,19 @@ const STATS: Schema<SnapshotStats> = s.map({
   bytesSealed: s.optional(count),
   duration: s.optional(count),
 })
-const label = s.text({ max: LABEL_LENGTH_MAX })
+/** Text that has a round trip: whole surrogate pairs, and no byte order mark that a decoder would drop. */
+const text = (o: { min?: number; max: number }): Schema<string> =>
+  s.where(
+    s.text(o),
+    (value) => value.isWellFormed() && !value.startsWith('\uFEFF'),
+    'well-formed text without a byte order mark',
+  )
+const label = text({ max: LABEL_LENGTH_MAX })
 const id = s.bytes({ length: HASH_BYTES })
 const SNAPSHOT: Schema<Omit<Snapshot, 'root'> & { v: 1; root: Uint8Array }> = s.map({
   v: s.version(1),
   time: s.int({ max: TIME_MAX }),
-  source: s.text({ min: 1, max: LABEL_LENGTH_MAX }),
+  source: text({ min: 1, max: LABEL_LENGTH_MAX }),
   paths: s.array(s.bytes({ max: PATH_BYTES_MAX }), { max: SNAPSHOT_PATHS_MAX }),
   hostname: label,
   username: label,
@@ -95,7 +102,7 @@ const SNAPSHOT: Schema<Omit<Snapshot, 'root'> & { v: 1; root: Uint8Array }> = s.
   parent: s.optional(id),
   indexPacks: s.array(id, { max: SNAPSHOT_INDEX_PACKS_MAX }),
   program: label,
-  excludes: s.array(s.text({ max: EXCLUDE_LENGTH_MAX }), { max: SNAPSHOT_EXCLUDES_MAX }),
+  excludes: s.array(text({ max: EXCLUDE_LENGTH_MAX }), { max: SNAPSHOT_EXCLUDES_MAX }),
   partial: s.bool(),
 })
 

@@ -331,6 +331,28 @@ test('the vectors of the tree format hold', () => {
   }
 })
 
+test('the vectors of root entries and list pages hold', () => {
+  type Case = { name: string; hex: string; expect: string; entry?: unknown; ids?: string }
+  const read = (path: string): Case[] => {
+    const json = readFileSync(new URL(path, VECTORS), 'utf8')
+    return (JSON.parse(json) as { cases: Case[] }).cases
+  }
+  for (const one of read('roots.json')) {
+    const decode = (): Entry => decodeRootEntry(fromHex(one.hex))
+    if (one.expect === 'ok') {
+      assert.deepEqual(toJson(decode()), one.entry, one.name)
+      assert.equal(toHex(encodeRootEntry(decode())), one.hex, one.name)
+    } else assert.throws(decode, { code: one.expect }, one.name)
+  }
+  for (const one of read('chunk-lists.json')) {
+    const decode = (): Uint8Array => decodeChunkList(fromHex(one.hex))
+    if (one.expect === 'ok') {
+      assert.equal(toHex(decode()), one.ids, one.name)
+      assert.equal(toHex(encodeChunkList(decode())), one.hex, one.name)
+    } else assert.throws(decode, { code: one.expect }, one.name)
+  }
+})
+
 /** Bytes as hex and 64-bit integers as decimal texts, as the vectors have them. */
 function toJson(value: unknown): unknown {
   if (typeof value === 'bigint') return String(value)
