@@ -1,8 +1,8 @@
 /**
  * Invites: a token that a person carries from one host to another (spec/join.md §1–2).
  *
- * It says whom to call and is the right to join once. The secret in it never travels: what is sent is its id and, as
- * proof, a keyed hash under a key derived from it.
+ * It says whom to call and is the right to join once. The secret in it never travels: what is sent
+ * is its id and, as proof, a keyed hash under a key derived from it.
  */
 
 import { concatBytes, equalBytes } from '../bytes.ts'
@@ -46,7 +46,10 @@ const INVITE: Schema<Invite & { v: 1 }> = s.map({
   addresses: s.array(addressSchema, { max: ADDRESSES_MAX }),
 })
 
-/** The token of `invite`: `moyai1-` and letters, digits, `-` and `_`. MALFORMED or TOO_LARGE for what no token holds. */
+/**
+ * The token of `invite`: `moyai1-` and letters, digits, `-` and `_`. MALFORMED or TOO_LARGE for
+ * what no token holds.
+ */
 export function encodeInvite(invite: Invite): string {
   const { host, secret, pool, expires, addresses } = invite
   const value = { v: 1, host, secret, pool, expires, addresses }
@@ -64,7 +67,9 @@ function badToken(message: string, hint: string, cause?: unknown): MoyaiError {
   return new MoyaiError('BAD_TOKEN', message, { hint, cause })
 }
 
-/** The invite in a token; white space around it is ignored. BAD_TOKEN with what is wrong with it. */
+/**
+ * The invite in a token; white space around it is ignored. BAD_TOKEN with what is wrong with it.
+ */
 export function decodeInvite(text: string): Invite {
   const token = text.trim()
   if (!token.startsWith(PREFIX)) {
@@ -96,7 +101,9 @@ export function decodeInvite(text: string): Invite {
   }
 }
 
-/** What a secret becomes on either side. The inviting host may keep these two and forget the secret. */
+/**
+ * What a secret becomes on either side. The inviting host may keep these two and forget the secret.
+ */
 export type InviteKeys = {
   /** Names the invite on the wire and in the pool log; says nothing about the secret. */
   id: Uint8Array

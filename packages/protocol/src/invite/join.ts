@@ -1,7 +1,8 @@
 /**
- * The messages of /moyai/join/1 (spec/join.md §3–5): one request, one response, over a connection on which Noise has
- * proven both hosts' keys. The proof ties the request to the invite's secret, to both hosts and to the pool, so that it
- * is worth nothing to anybody else, or on another connection.
+ * The messages of /moyai/join/1 (spec/join.md §3–5): one request, one response, over a connection
+ * on which Noise has proven both hosts' keys. The proof ties the request to the invite's secret, to
+ * both hosts and to the pool, so that it is worth nothing to anybody else, or on another
+ * connection.
  */
 
 import { concatBytes, equalBytes, utf8 } from '../bytes.ts'
@@ -28,7 +29,10 @@ export type JoinRequest = {
   invite: Uint8Array
   /** Its clock, ms since the epoch: hosts whose clocks disagree cannot keep protection windows. */
   time: number
-  /** Its host statement (an envelope), signed by its own organisation's delegate for the pool of the invite. */
+  /**
+   * Its host statement (an envelope), signed by its own organisation's delegate for the pool of the
+   * invite.
+   */
   statement: Uint8Array
   /** Its address record (an envelope). */
   address: Uint8Array
@@ -95,13 +99,18 @@ const RESPONSE = s.variant('kind', { admitted: ADMITTED, refused: REFUSED })
 
 const REQUEST_LIMITS = { bytesMax: JOIN_REQUEST_BYTES_MAX, depthMax: 2, itemsMax: 32 }
 
-/** The proof: a keyed hash of all that the request must be bound to. Every part has a fixed length. */
+/**
+ * The proof: a keyed hash of all that the request must be bound to. Every part has a fixed length.
+ */
 function proofOf(o: JoinParties & { proofKey: Uint8Array; body: Uint8Array }): Uint8Array {
   const label = concatBytes(utf8('moyai/v1/join-proof'), new Uint8Array(1))
   return blake3Keyed(o.proofKey, concatBytes(label, o.pool, o.inviter, o.joiner, blake3(o.body)))
 }
 
-/** The bytes of a request by the host `joiner` for `invite`. MALFORMED or TOO_LARGE for what no request holds. */
+/**
+ * The bytes of a request by the host `joiner` for `invite`. MALFORMED or TOO_LARGE for what no
+ * request holds.
+ */
 export function encodeJoinRequest(o: {
   invite: Invite
   joiner: Uint8Array
@@ -119,8 +128,8 @@ export function encodeJoinRequest(o: {
 }
 
 /**
- * A request as it came. MALFORMED, TRUNCATED, TOO_LARGE or UNKNOWN_VERSION. Nothing in it is trusted before
- * `verifyJoinProof`.
+ * A request as it came. MALFORMED, TRUNCATED, TOO_LARGE or UNKNOWN_VERSION. Nothing in it is
+ * trusted before `verifyJoinProof`.
  */
 export function decodeJoinRequest(bytes: Uint8Array): ReceivedJoinRequest {
   const { body, proof } = decodeAs(OUTER, bytes, { ...REQUEST_LIMITS, what: 'join request' })
@@ -128,7 +137,10 @@ export function decodeJoinRequest(bytes: Uint8Array): ReceivedJoinRequest {
   return { ...request, body, proof }
 }
 
-/** True when who sent `request` knows the secret of the invite with this proof key and meant these parties. */
+/**
+ * True when who sent `request` knows the secret of the invite with this proof key and meant these
+ * parties.
+ */
 export function verifyJoinProof(
   request: ReceivedJoinRequest,
   o: JoinParties & { proofKey: Uint8Array },
@@ -141,7 +153,10 @@ function refusalText(text: string): string {
   return text.slice(0, REFUSAL_LENGTH_MAX).replaceAll('\uFEFF', '').toWellFormed()
 }
 
-/** The bytes of a response; the text of a refusal is cut at its limit. TOO_LARGE above JOIN_RESPONSE_BYTES_MAX. */
+/**
+ * The bytes of a response; the text of a refusal is cut at its limit. TOO_LARGE above
+ * JOIN_RESPONSE_BYTES_MAX.
+ */
 export function encodeJoinResponse(response: JoinResponse): Uint8Array {
   const value: CborMap =
     response.kind === 'refused'
@@ -156,8 +171,8 @@ export function encodeJoinResponse(response: JoinResponse): Uint8Array {
 }
 
 /**
- * The response in `bytes`; a code that is not known here becomes HOST_REFUSED. MALFORMED, TRUNCATED, TOO_LARGE or
- * UNKNOWN_VERSION.
+ * The response in `bytes`; a code that is not known here becomes HOST_REFUSED. MALFORMED,
+ * TRUNCATED, TOO_LARGE or UNKNOWN_VERSION.
  */
 export function decodeJoinResponse(bytes: Uint8Array): JoinResponse {
   const { v: _, ...response } = decodeAs(RESPONSE, bytes, {

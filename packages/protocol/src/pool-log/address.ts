@@ -1,4 +1,7 @@
-/** Address records: where a host can be reached, in its own words (spec/pool-log.md §6). The highest `seq` counts. */
+/**
+ * Address records: where a host can be reached, in its own words (spec/pool-log.md §6). The highest
+ * `seq` counts.
+ */
 
 import { assert } from '../assert.ts'
 import { equalBytes } from '../bytes.ts'
@@ -26,7 +29,10 @@ export type AddressRecord = {
   at: number
 }
 
-/** A multiaddr as text: checked for its shape only, because which transports there are is the reader's matter. */
+/**
+ * A multiaddr as text: checked for its shape only, because which transports there are is the
+ * reader's matter.
+ */
 export const addressSchema: Schema<string> = s.where(
   s.text({ min: 1, max: ADDRESS_LENGTH_MAX }),
   (text) => /^(?:\/[!-.0-~]+)+$/.test(text),
@@ -50,8 +56,8 @@ export function signAddressRecord(record: AddressRecord, host: Signer): Uint8Arr
 }
 
 /**
- * The record in an envelope, after its signature was verified with the host named in it. MALFORMED, TRUNCATED,
- * TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
+ * The record in an envelope, after its signature was verified with the host named in it. MALFORMED,
+ * TRUNCATED, TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
  */
 export function openAddressRecord(envelope: Uint8Array): AddressRecord {
   if (envelope.length > ADDRESS_RECORD_BYTES_MAX) {

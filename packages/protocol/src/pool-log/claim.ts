@@ -1,9 +1,9 @@
 /**
- * Host claims: what a host says of itself, signed by itself, with a proof that it holds its vault's key
- * (spec/pool-log.md §3). Its organisation certifies the claim as it is.
+ * Host claims: what a host says of itself, signed by itself, with a proof that it holds its vault's
+ * key (spec/pool-log.md §3). Its organisation certifies the claim as it is.
  *
- * Both signatures are there because a certificate alone would let an organisation list a stranger's host or vault as
- * its own.
+ * Both signatures are there because a certificate alone would let an organisation list a stranger's
+ * host or vault as its own.
  */
 
 import { assert } from '../assert.ts'
@@ -69,7 +69,10 @@ function vaultPayload(claim: HostClaim): Uint8Array {
   return encodeCbor({ v: 1, kind: 'vault-claim', pool, host, vault, vaultSalt })
 }
 
-/** The envelope of `claim`; `host` and `vault` are the signers of those two keys. MALFORMED for a bad label. */
+/**
+ * The envelope of `claim`; `host` and `vault` are the signers of those two keys. MALFORMED for a
+ * bad label.
+ */
 export function signHostClaim(
   claim: HostClaim,
   signers: { host: Signer; vault: Signer },
@@ -97,8 +100,8 @@ export function signHostClaim(
 }
 
 /**
- * The claim in an envelope, after both signatures were verified with the keys named in it. MALFORMED, TRUNCATED,
- * TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
+ * The claim in an envelope, after both signatures were verified with the keys named in it.
+ * MALFORMED, TRUNCATED, TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
  */
 export function openHostClaim(envelope: Uint8Array): HostClaim {
   if (envelope.length > HOST_CLAIM_BYTES_MAX) {

@@ -1,6 +1,6 @@
 /**
- * Delegations: what an organisation's guard key lets a host do for it (spec/pool-log.md §2). The guard key itself stays
- * cold; it signs one of these when a host is set up.
+ * Delegations: what an organisation's guard key lets a host do for it (spec/pool-log.md §2). The
+ * guard key itself stays cold; it signs one of these when a host is set up.
  */
 
 import { assert } from '../assert.ts'
@@ -49,8 +49,8 @@ export function signDelegation(delegation: Delegation, guard: Signer): Uint8Arra
 }
 
 /**
- * The delegation in an envelope, after its signature was verified with the organisation named in it. MALFORMED,
- * TRUNCATED, TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
+ * The delegation in an envelope, after its signature was verified with the organisation named in
+ * it. MALFORMED, TRUNCATED, TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE.
  */
 export function openDelegation(envelope: Uint8Array): Delegation {
   if (envelope.length > DELEGATION_BYTES_MAX) {

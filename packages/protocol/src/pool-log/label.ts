@@ -1,11 +1,13 @@
-/** Names and labels in the pool log: rules that every version and every Unicode table judges alike. */
+/**
+ * Names and labels in the pool log: rules that every version and every Unicode table judges alike.
+ */
 
 import { s, type Schema } from '../cbor/index.ts'
 import { NAME_LENGTH_MAX } from '../limits.ts'
 
 /**
- * Separators of ours (`#` marks doubled names, `:` snapshots' paths, `/` paths) and what a shell or a terminal takes
- * for something else. Spaces and letters of any script are welcome inside.
+ * Separators of ours (`#` marks doubled names, `:` snapshots' paths, `/` paths) and what a shell or
+ * a terminal takes for something else. Spaces and letters of any script are welcome inside.
  */
 const FORBIDDEN = new Set('#:/\\"\'`<>|*?')
 
@@ -17,7 +19,9 @@ function isInvisible(code: number): boolean {
     : (code >= 0x2060 && code <= 0x206f) || code === 0xfeff || code >= 0xe0000
 }
 
-/** True for 1 to NAME_LENGTH_MAX visible characters without separators, and no space at either end. */
+/**
+ * True for 1 to NAME_LENGTH_MAX visible characters without separators, and no space at either end.
+ */
 export function isLabel(text: string): boolean {
   if (text.length === 0 || text.length > NAME_LENGTH_MAX || !text.isWellFormed()) return false
   if (text.startsWith(' ') || text.endsWith(' ') || text.startsWith('-')) return false

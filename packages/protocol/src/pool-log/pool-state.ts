@@ -1,8 +1,9 @@
 /**
  * From a set of statements to a pool (spec/pool-log.md §5).
  *
- * The set only grows, and arrives in any order and from anybody. So the result is a function of the set alone: nothing
- * depends on order, and no statement, however hostile, does more than be listed as rejected.
+ * The set only grows, and arrives in any order and from anybody. So the result is a function of the
+ * set alone: nothing depends on order, and no statement, however hostile, does more than be listed
+ * as rejected.
  */
 
 import { compareBytes, equalBytes, toHex } from '../bytes.ts'
@@ -55,8 +56,9 @@ export type PoolState = {
 }
 
 /**
- * Statements that were opened before, by id in hex: a pool of 300 hosts has 2000 signatures, which take half a second to
- * verify. Kept by the caller between evaluations; takes POOL_STATEMENTS_MAX at most.
+ * Statements that were opened before, by id in hex: a pool of 300 hosts has 2000 signatures, which
+ * take half a second to verify. Kept by the caller between evaluations; takes POOL_STATEMENTS_MAX
+ * at most.
  */
 export type OpenedStatements = Map<string, OpenedStatement | { reason: string }>
 
@@ -99,8 +101,9 @@ class Evaluation {
   }
 
   /**
-   * Admits organisations until nobody is left whom an admitted one admits. The set of the admitted is the closure from
-   * the founder; which statement counts for each is decided afterwards, so the way there does not matter.
+   * Admits organisations until nobody is left whom an admitted one admits. The set of the admitted
+   * is the closure from the founder; which statement counts for each is decided afterwards, so the
+   * way there does not matter.
    */
   admit(): void {
     const admitted = new Set(this.#organisations.keys())
@@ -130,7 +133,9 @@ class Evaluation {
     }
   }
 
-  /** The newest certificate of each host of an admitted organisation, with names that are unique. */
+  /**
+   * The newest certificate of each host of an admitted organisation, with names that are unique.
+   */
   hosts(): Map<string, HostCertificate> {
     const newest = new Map<string, HostCertificate>()
     for (const { id, org, claim, statement } of this.#certificates.toSorted(earlier)) {
@@ -165,7 +170,9 @@ function ascending<T>(map: Map<string, T>): Map<string, T> {
   return new Map([...map].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Gives each host a name of its own: who was certified first keeps it, the others get `#2`, `#3`, … */
+/**
+ * Gives each host a name of its own: who was certified first keeps it, the others get `#2`, `#3`, …
+ */
 function named(hosts: Map<string, HostCertificate>): Map<string, HostCertificate> {
   const counts = new Map<string, number>()
   const out = new Map<string, HostCertificate>()
@@ -192,9 +199,9 @@ function opening(envelope: Uint8Array): OpenedStatement | { reason: string } {
 }
 
 /**
- * The pool `pool` (id) as the statements `envelopes` have it, in whatever order and however often they come. Never
- * throws for what is in them. The caller keeps the set below POOL_STATEMENTS_MAX. With `opened`
- * kept from one call to the next, each statement is verified once.
+ * The pool `pool` (id) as the statements `envelopes` have it, in whatever order and however often
+ * they come. Never throws for what is in them. The caller keeps the set below POOL_STATEMENTS_MAX.
+ * With `opened` kept from one call to the next, each statement is verified once.
  */
 export function evaluatePool(
   envelopes: Iterable<Uint8Array>,

@@ -1,6 +1,7 @@
 /**
- * Statements of the pool log (spec/pool-log.md §4): genesis, organisation admitted, host certified. Each is signed by a
- * host, and carries the delegation under which that host acts for its organisation.
+ * Statements of the pool log (spec/pool-log.md §4): genesis, organisation admitted, host certified.
+ * Each is signed by a host, and carries the delegation under which that host acts for its
+ * organisation.
  */
 
 import { assert } from '../assert.ts'
@@ -145,7 +146,10 @@ export function signOrganisation(
   )
 }
 
-/** Certifies the host of `claim` (an envelope); `by` acts for the claim's organisation, `delegation` is its own. */
+/**
+ * Certifies the host of `claim` (an envelope); `by` acts for the claim's organisation, `delegation`
+ * is its own.
+ */
 export function signHost(
   o: { pool: Uint8Array; claim: Uint8Array; delegation: Uint8Array; at: number },
   by: Signer,
@@ -159,7 +163,10 @@ export function statementId(envelope: Uint8Array): Uint8Array {
   return blake3(envelope)
 }
 
-/** Id of the pool that a genesis founds: that of the statement. Whether it is a genesis is for `evaluatePool`. */
+/**
+ * Id of the pool that a genesis founds: that of the statement. Whether it is a genesis is for
+ * `evaluatePool`.
+ */
 export function poolId(genesisEnvelope: Uint8Array): Uint8Array {
   return statementId(genesisEnvelope)
 }
@@ -187,9 +194,10 @@ function openInner(statement: Statement): { org: Uint8Array; claim?: HostClaim }
 }
 
 /**
- * The statement in an envelope, after its signature and those of the delegation and claim inside were verified.
- * Whether it belongs to a pool is for `evaluatePool`. MALFORMED, TRUNCATED, TOO_LARGE, BAD_SIGNATURE, or
- * UNKNOWN_VERSION for a kind or version that is not known here (its signature is not looked at then).
+ * The statement in an envelope, after its signature and those of the delegation and claim inside
+ * were verified. Whether it belongs to a pool is for `evaluatePool`. MALFORMED, TRUNCATED,
+ * TOO_LARGE, BAD_SIGNATURE, or UNKNOWN_VERSION for a kind or version that is not known here (its
+ * signature is not looked at then).
  */
 export function openStatement(envelope: Uint8Array): OpenedStatement {
   if (envelope.length > STATEMENT_BYTES_MAX) {

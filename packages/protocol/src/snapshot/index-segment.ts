@@ -1,8 +1,9 @@
 /**
  * Index segments: which pack has which blobs and chunks (spec/snapshot.md §2).
  *
- * A run stores the index of its packs as blobs of kind `index` in meta packs, named by its snapshot, so that a lost
- * database is rebuilt from some packs instead of from all pack directories.
+ * A run stores the index of its packs as blobs of kind `index` in meta packs, named by its
+ * snapshot, so that a lost database is rebuilt from some packs instead of from all pack
+ * directories.
  */
 
 import { assert } from '../assert.ts'
@@ -96,7 +97,9 @@ export function encodeIndexSegment(packs: readonly IndexPack[]): Uint8Array {
   return segment
 }
 
-/** Segments of about INDEX_SEGMENT_BYTES_TARGET that hold all `packs` in order; none for no packs. */
+/**
+ * Segments of about INDEX_SEGMENT_BYTES_TARGET that hold all `packs` in order; none for no packs.
+ */
 export function* indexSegments(packs: Iterable<IndexPack>): Generator<Uint8Array, void, void> {
   let held: Uint8Array[] = []
   let length = FRAME_BYTES_MAX

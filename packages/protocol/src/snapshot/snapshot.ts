@@ -1,6 +1,6 @@
 /**
- * Snapshots: one state of a source (spec/snapshot.md §1). A snapshot is the sealed body of a vault-log entry; its id is
- * that entry's.
+ * Snapshots: one state of a source (spec/snapshot.md §1). A snapshot is the sealed body of a
+ * vault-log entry; its id is that entry's.
  */
 
 import { decodeAs, encodeCbor, fields, s, type CborMap, type Schema } from '../cbor/index.ts'
@@ -62,7 +62,10 @@ export type Snapshot = {
   /** Name and version of the program. */
   program: string
   excludes: string[]
-  /** True when something of the paths is missing: `stats.errors` is more than 0, or the run was told to leave it. */
+  /**
+   * True when something of the paths is missing: `stats.errors` is more than 0, or the run was told
+   * to leave it.
+   */
   partial: boolean
 }
 
@@ -80,7 +83,10 @@ const STATS: Schema<SnapshotStats> = s.map({
   bytesSealed: s.optional(count),
   duration: s.optional(count),
 })
-/** Text that has a round trip: whole surrogate pairs, and no byte order mark that a decoder would drop. */
+/**
+ * Text that has a round trip: whole surrogate pairs, and no byte order mark that a decoder would
+ * drop.
+ */
 const text = (o: { min?: number; max: number }): Schema<string> =>
   s.where(
     s.text(o),
@@ -132,8 +138,8 @@ function checkRoot(root: Entry): void {
 }
 
 /**
- * `snapshot` as canonical CBOR. MALFORMED or TOO_LARGE when a field breaks its limit: what a person typed (tags,
- * excludes) or a disk has (paths, the root's metadata) can.
+ * `snapshot` as canonical CBOR. MALFORMED or TOO_LARGE when a field breaks its limit: what a person
+ * typed (tags, excludes) or a disk has (paths, the root's metadata) can.
  */
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
   checkRoot(snapshot.root)

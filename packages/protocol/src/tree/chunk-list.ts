@@ -1,7 +1,8 @@
 /**
  * The chunk ids of a file that has too many of them for its entry, as list pages (spec/tree.md §5).
  *
- * A page ends after an id whose last bits are zero, so that a change in the middle of a large file changes one page.
+ * A page ends after an id whose last bits are zero, so that a change in the middle of a large file
+ * changes one page.
  */
 
 import { assert } from '../assert.ts'
@@ -48,8 +49,8 @@ export function decodeChunkList(page: Uint8Array): Uint8Array {
 }
 
 /**
- * How many of the concatenated `ids` the next list page takes; 0 means more ids are needed to say (never with
- * `isLast`, unless there are none).
+ * How many of the concatenated `ids` the next list page takes; 0 means more ids are needed to say
+ * (never with `isLast`, unless there are none).
  */
 export function nextListLength(ids: Uint8Array, isLast: boolean): number {
   assert(ids.length % HASH_BYTES === 0, 'a chunk list is whole ids')

@@ -1,4 +1,7 @@
-/** The rules that an entry obeys, checked alike before it is written and after it was read (spec/tree.md §3). */
+/**
+ * The rules that an entry obeys, checked alike before it is written and after it was read
+ * (spec/tree.md §3).
+ */
 
 import { compareBytes } from '../bytes.ts'
 import { MoyaiError } from '../errors.ts'
@@ -37,8 +40,9 @@ function limited(count: number, max: number, what: string): void {
 }
 
 /**
- * Throws MALFORMED unless `name` can be the name of a directory entry: not empty, not `.` or `..`, without `/` and
- * NUL; TOO_LARGE beyond NAME_BYTES_MAX. Rules of one platform (`CON`, `a:b`) are those of whoever writes there.
+ * Throws MALFORMED unless `name` can be the name of a directory entry: not empty, not `.` or `..`,
+ * without `/` and NUL; TOO_LARGE beyond NAME_BYTES_MAX. Rules of one platform (`CON`, `a:b`) are
+ * those of whoever writes there.
  */
 export function checkName(name: Uint8Array): void {
   const length = name.length
@@ -178,8 +182,8 @@ function checkRare(entry: Entry): void {
 }
 
 /**
- * Throws MALFORMED or TOO_LARGE when `entry` breaks a rule of spec/tree.md §3; the name is checked apart, because a
- * root has none.
+ * Throws MALFORMED or TOO_LARGE when `entry` breaks a rule of spec/tree.md §3; the name is checked
+ * apart, because a root has none.
  */
 export function checkEntry(entry: Entry): void {
   uint(entry.mode, 0o7777, 'mode')

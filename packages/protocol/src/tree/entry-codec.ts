@@ -1,7 +1,9 @@
 /**
- * One entry as a canonical DAG-CBOR map with keys of one letter, written and read in one pass (spec/tree.md §2).
+ * One entry as a canonical DAG-CBOR map with keys of one letter, written and read in one pass
+ * (spec/tree.md §2).
  *
- * Keys of one length sort by their byte, so capitals come first. The order below is that of the format.
+ * Keys of one length sort by their byte, so capitals come first. The order below is that of the
+ * format.
  */
 
 import { MoyaiError } from '../errors.ts'
@@ -195,8 +197,9 @@ function writeFields(fields: FieldWriter, entry: Entry): void {
 }
 
 /**
- * Appends `entry` to `to`. MALFORMED when it breaks a rule of the format, TOO_LARGE when a field or the whole
- * (TREE_ENTRY_BYTES_MAX) is beyond its limit; `to` is unchanged then except for bytes after its old length.
+ * Appends `entry` to `to`. MALFORMED when it breaks a rule of the format, TOO_LARGE when a field or
+ * the whole (TREE_ENTRY_BYTES_MAX) is beyond its limit; `to` is unchanged then except for bytes
+ * after its old length.
  */
 export function writeEntry(to: RawCborWriter, entry: Entry): void {
   checkEntry(entry)
@@ -355,7 +358,9 @@ function readField(from: RawCborReader, key: number, entry: Entry): number {
   }
 }
 
-/** Reads one entry, checked by all rules but that of its name; byte fields are views of the input. */
+/**
+ * Reads one entry, checked by all rules but that of its name; byte fields are views of the input.
+ */
 export function readEntry(from: RawCborReader): Entry {
   const start = from.offset
   const count = from.map(FIELDS_MAX)
@@ -384,7 +389,10 @@ export function readEntry(from: RawCborReader): Entry {
   return entry
 }
 
-/** One entry by itself, as snapshots hold their root; the root's name is empty. Errors as in `writeEntry`. */
+/**
+ * One entry by itself, as snapshots hold their root; the root's name is empty. Errors as in
+ * `writeEntry`.
+ */
 export function encodeRootEntry(entry: Entry): Uint8Array {
   if (entry.name.length !== 0) throw new MoyaiError('MALFORMED', 'tree entry: root with a name')
   const to = new RawCborWriter(512)

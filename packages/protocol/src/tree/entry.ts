@@ -1,8 +1,10 @@
 /**
- * What one name in a directory is: type, metadata of all platforms, and where its content is (spec/tree.md §2).
+ * What one name in a directory is: type, metadata of all platforms, and where its content is
+ * (spec/tree.md §2).
  *
- * The format has every field that Linux, macOS and Windows keep, whether or not today's capture fills it in, so that
- * snapshots of different versions stay comparable. Absent means "not captured", never "empty".
+ * The format has every field that Linux, macOS and Windows keep, whether or not today's capture
+ * fills it in, so that snapshots of different versions stay comparable. Absent means "not
+ * captured", never "empty".
  */
 
 /** Types in the order of their numbers in the format. */
@@ -24,7 +26,10 @@ export type Xattr = { name: Uint8Array; value: Uint8Array }
 /** A range of a file without data: not stored, and made again as a hole. */
 export type Hole = { offset: number; length: number }
 
-/** Named further content: an NTFS alternate data stream, or an extended attribute too large for the entry. */
+/**
+ * Named further content: an NTFS alternate data stream, or an extended attribute too large for the
+ * entry.
+ */
 export type Stream = {
   name: Uint8Array
   size: number
@@ -34,7 +39,10 @@ export type Stream = {
 
 /** A directory entry. Byte fields of a decoded entry are views of the page it came from. */
 export type Entry = {
-  /** Raw bytes on Linux and macOS, WTF-8 of the UTF-16 name on Windows; empty only for a snapshot's root. */
+  /**
+   * Raw bytes on Linux and macOS, WTF-8 of the UTF-16 name on Windows; empty only for a snapshot's
+   * root.
+   */
   name: Uint8Array
   type: EntryType
   /** Permission bits and setuid, setgid, sticky: `st_mode & 0o7777`. */
@@ -62,8 +70,9 @@ export type Entry = {
   /** Ascending, neither overlapping nor touching, within `size`. */
   holes?: Hole[]
   /**
-   * Ids (32 B each) of the chunks that follow one another in the content with its holes left out; for a directory
-   * those of its pages. ENTRY_CHUNKS_MAX at most: beyond that `list` has the ids of the list pages instead.
+   * Ids (32 B each) of the chunks that follow one another in the content with its holes left out;
+   * for a directory those of its pages. ENTRY_CHUNKS_MAX at most: beyond that `list` has the ids of
+   * the list pages instead.
    */
   chunks?: Uint8Array
   list?: Uint8Array
@@ -73,7 +82,9 @@ export type Entry = {
   project?: number
   /** macOS and BSD `st_flags`. */
   bsdFlags?: number
-  /** macOS access control list in its external form (acl_copy_ext); POSIX ACLs of Linux are xattrs. */
+  /**
+   * macOS access control list in its external form (acl_copy_ext); POSIX ACLs of Linux are xattrs.
+   */
   acl?: Uint8Array
   /** FILE_ATTRIBUTE_* bits. */
   windowsAttributes?: number

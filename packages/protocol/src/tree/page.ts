@@ -1,8 +1,8 @@
 /**
  * A directory as pages of entries in the order of their raw names (spec/tree.md §4).
  *
- * Where a page ends depends on the names in it, not on their number, so that a new file changes one page (rarely two)
- * and not all that follow. An empty directory has no page.
+ * Where a page ends depends on the names in it, not on their number, so that a new file changes one
+ * page (rarely two) and not all that follow. An empty directory has no page.
  */
 
 import { assert } from '../assert.ts'
@@ -16,7 +16,9 @@ import { RawCborReader, RawCborWriter } from './raw-cbor.ts'
 const VERSION = 1
 const KEY_ENTRIES = 0x65 // e
 const KEY_VERSION = 0x76 // v
-/** Map head, key, array head of at most five bytes before the entries; key and number after them. */
+/**
+ * Map head, key, array head of at most five bytes before the entries; key and number after them.
+ */
 const FRAME_BYTES_MAX = 1 + 2 + 5 + 2 + 1
 /** Seven required fields take 25 bytes at least, so a page has fewer entries than this. */
 const PAGE_ENTRIES_MAX: number = TREE_PAGE_BYTES_MAX >>> 4
@@ -43,8 +45,8 @@ export class PageWriter {
   }
 
   /**
-   * Adds one entry. MALFORMED or TOO_LARGE when it breaks a rule of the format (spec/tree.md §3), and then nothing
-   * was added; an AssertionError when names do not ascend.
+   * Adds one entry. MALFORMED or TOO_LARGE when it breaks a rule of the format (spec/tree.md §3),
+   * and then nothing was added; an AssertionError when names do not ascend.
    */
   add(entry: Entry): void {
     assert(
@@ -82,9 +84,10 @@ export class PageWriter {
 }
 
 /**
- * The entries of a page, each checked (names, order, all limits) before it is yielded; a page that is damaged at its
- * end yields those before. `after` is the last name of the page before in the same directory, if there is one:
- * order holds over all pages. MALFORMED, TRUNCATED, TOO_LARGE or UNKNOWN_VERSION.
+ * The entries of a page, each checked (names, order, all limits) before it is yielded; a page that
+ * is damaged at its end yields those before. `after` is the last name of the page before in the
+ * same directory, if there is one: order holds over all pages. MALFORMED, TRUNCATED, TOO_LARGE or
+ * UNKNOWN_VERSION.
  */
 export function* decodePage(page: Uint8Array, after?: Uint8Array): Generator<Entry, void, void> {
   if (page.length > TREE_PAGE_BYTES_MAX) {

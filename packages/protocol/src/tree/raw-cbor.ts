@@ -1,10 +1,12 @@
 /**
- * A small writer and reader of canonical DAG-CBOR for the formats with many items: directory pages and index segments.
+ * A small writer and reader of canonical DAG-CBOR for the formats with many items: directory pages
+ * and index segments.
  *
- * A generic decoder builds a value, then a schema walks it, then it is encoded again to prove that it was canonical:
- * three passes and some dozen objects per directory entry. Here the caller says what comes next, so a page is
- * read in one pass and every rule (shortest integers, definite lengths, key order, limits) is checked on the way.
- * Property tests hold both to @ipld/dag-cbor byte for byte. What is not needed is absent: floats, tags, null.
+ * A generic decoder builds a value, then a schema walks it, then it is encoded again to prove that
+ * it was canonical: three passes and some dozen objects per directory entry. Here the caller says
+ * what comes next, so a page is read in one pass and every rule (shortest integers, definite
+ * lengths, key order, limits) is checked on the way. Property tests hold both to @ipld/dag-cbor
+ * byte for byte. What is not needed is absent: floats, tags, null.
  */
 
 import { assert } from '../assert.ts'
@@ -140,7 +142,10 @@ export class RawCborWriter {
     this.raw(bytes)
   }
 
-  /** Writes a text of less than 24 ASCII characters without an encoder; false, and nothing written, if it is not. */
+  /**
+   * Writes a text of less than 24 ASCII characters without an encoder; false, and nothing written,
+   * if it is not.
+   */
   #shortAscii(value: string): boolean {
     this.#reserve(24)
     const at = this.#length
@@ -184,7 +189,10 @@ export class RawCborWriter {
     return this.#length++
   }
 
-  /** Fills the head that `openMap` left at `at`; a count of 24 or more (up to 255) moves the map by a byte. */
+  /**
+   * Fills the head that `openMap` left at `at`; a count of 24 or more (up to 255) moves the map by
+   * a byte.
+   */
   closeMap(at: number, count: number): void {
     assert(count < 0x100, 'a map of more than 255 pairs')
     if (count < 24) {
@@ -233,7 +241,9 @@ export class RawCborWriter {
   }
 }
 
-/** Reads canonical items in the order in which the caller expects them; everything else is refused. */
+/**
+ * Reads canonical items in the order in which the caller expects them; everything else is refused.
+ */
 export class RawCborReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
@@ -273,7 +283,10 @@ export class RawCborReader {
     }
   }
 
-  /** The argument of an item of `major`; a 64-bit one beyond the safe integers is also left in `#wide`. */
+  /**
+   * The argument of an item of `major`; a 64-bit one beyond the safe integers is also left in
+   * `#wide`.
+   */
   #argument(major: number): number {
     this.#need(1)
     const initial = this.#bytes[this.#at] as number
@@ -393,7 +406,10 @@ export class RawCborReader {
     return byte === TRUE
   }
 
-  /** The count of an array of at most `max` items; every item takes a byte, so the input bounds it, too. */
+  /**
+   * The count of an array of at most `max` items; every item takes a byte, so the input bounds it,
+   * too.
+   */
   array(max: number): number {
     const count = this.#bounded(MAJOR_ARRAY, max)
     this.#need(count)

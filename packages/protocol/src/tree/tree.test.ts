@@ -277,7 +277,8 @@ test('names that could lead outside a directory are refused by writer and reader
     const page = dagCbor.encode({ e: [plain(file(bad))], v: 1 })
     refuses(() => [...decodePage(page)])
   }
-  // What one platform forbids and another allows is kept: a backslash, a device name, an unpaired surrogate (WTF-8).
+  // What one platform forbids and another allows is kept: a backslash, a device name, an unpaired
+  // surrogate (WTF-8).
   for (const good of [utf8('a\\b'), utf8('CON'), utf8('...'), fromHex('eda080')]) {
     assert.deepEqual([...decodePage(pagesOf([file('', { name: good })])[0]!)][0]?.name, good)
   }

@@ -1,8 +1,9 @@
 /**
- * Vault-log entries: the append-only, hash-chained, signed history of a vault (spec/vault-log.md §1–2).
+ * Vault-log entries: the append-only, hash-chained, signed history of a vault (spec/vault-log.md
+ * §1–2).
  *
- * Every host of the pool keeps every entry and can check the chain; only the owner can read the sealed bodies. An
- * entry is the one commit point of a snapshot.
+ * Every host of the pool keeps every entry and can check the chain; only the owner can read the
+ * sealed bodies. An entry is the one commit point of a snapshot.
  */
 
 import { assert } from '../assert.ts'
@@ -37,8 +38,8 @@ export type LogEntry = {
   /** When it was made, ms since the epoch by the owner's clock. */
   at: number
   /**
-   * What is in it; today only `snapshot`. A witness keeps kinds that it does not know, or an old host would stop a
-   * newer vault's log.
+   * What is in it; today only `snapshot`. A witness keeps kinds that it does not know, or an old
+   * host would stop a newer vault's log.
    */
   kind: string
   /** The body as a box. */
@@ -83,8 +84,8 @@ export function signLogEntry(entry: LogEntry, vault: Signer): Uint8Array {
 }
 
 /**
- * The entry in an envelope, after its signature was verified with the vault named in it. MALFORMED, TRUNCATED,
- * TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE. Whether the chain holds is for `witness`.
+ * The entry in an envelope, after its signature was verified with the vault named in it. MALFORMED,
+ * TRUNCATED, TOO_LARGE, UNKNOWN_VERSION or BAD_SIGNATURE. Whether the chain holds is for `witness`.
  */
 export function openLogEntry(envelope: Uint8Array): LogEntry {
   if (envelope.length > LOG_ENTRY_BYTES_MAX) {
@@ -123,7 +124,10 @@ function paddedLength(length: number): number {
   return padded
 }
 
-/** `snapshot` sealed for the entry at `seq` after `prev`: the `sealed` of a LogEntry. Errors as in `encodeSnapshot`. */
+/**
+ * `snapshot` sealed for the entry at `seq` after `prev`: the `sealed` of a LogEntry. Errors as in
+ * `encodeSnapshot`.
+ */
 export function sealSnapshot(o: {
   bundle: VaultBundle
   seq: number
@@ -141,8 +145,8 @@ export function sealSnapshot(o: {
 }
 
 /**
- * The snapshot in `entry` (of this bundle's vault, kind `snapshot`). SEAL_MISMATCH for another vault's; UNKNOWN_VERSION
- * for another kind; MALFORMED, TRUNCATED or TOO_LARGE.
+ * The snapshot in `entry` (of this bundle's vault, kind `snapshot`). SEAL_MISMATCH for another
+ * vault's; UNKNOWN_VERSION for another kind; MALFORMED, TRUNCATED or TOO_LARGE.
  */
 export function openSnapshot(bundle: VaultBundle, entry: LogEntry): Snapshot {
   if (entry.kind !== 'snapshot') {

@@ -1,6 +1,7 @@
 /**
- * Witnessing: what a host may accept into its copy of a vault's log, and what proves that a vault forked it
- * (spec/vault-log.md §3–4). Decisions only; persisting and signing receipts is for services.
+ * Witnessing: what a host may accept into its copy of a vault's log, and what proves that a vault
+ * forked it (spec/vault-log.md §3–4). Decisions only; persisting and signing receipts is for
+ * services.
  */
 
 import { equalBytes } from '../bytes.ts'
@@ -32,9 +33,10 @@ function refusal(o: {
 }
 
 /**
- * Whether `envelope` is the next entry after `head` (undefined: nothing is known of its vault). `stored` is the id
- * that the host keeps at the entry's `seq`, if that is below the head: it tells a fork in the past from an entry that
- * is known. Throws what `openLogEntry` throws, and MALFORMED when head and entry are of different vaults.
+ * Whether `envelope` is the next entry after `head` (undefined: nothing is known of its vault).
+ * `stored` is the id that the host keeps at the entry's `seq`, if that is below the head: it tells
+ * a fork in the past from an entry that is known. Throws what `openLogEntry` throws, and MALFORMED
+ * when head and entry are of different vaults.
  */
 export function witness(o: {
   head: LogHead | undefined
@@ -51,9 +53,9 @@ export function witness(o: {
 }
 
 /**
- * True when the two envelopes prove that their vault signed two histories: different entries at one place, or an
- * entry that does not follow the one at the place before. Anybody can check it; order does not matter. Throws what
- * `openLogEntry` throws.
+ * True when the two envelopes prove that their vault signed two histories: different entries at one
+ * place, or an entry that does not follow the one at the place before. Anybody can check it; order
+ * does not matter. Throws what `openLogEntry` throws.
  */
 export function isForkProof(a: Uint8Array, b: Uint8Array): boolean {
   const first = { entry: openLogEntry(a), id: logEntryId(a) }
@@ -65,8 +67,9 @@ export function isForkProof(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The entries of `vault` in consecutive envelopes from `after` on (undefined: from the first), each checked against
- * the one before. Stops with the refusal at the first that does not follow. Throws what `witness` throws.
+ * The entries of `vault` in consecutive envelopes from `after` on (undefined: from the first), each
+ * checked against the one before. Stops with the refusal at the first that does not follow. Throws
+ * what `witness` throws.
  */
 export function followChain(
   vault: Uint8Array,
