@@ -1,8 +1,8 @@
 /**
  * Clocks: the machine's, and one that a test moves by hand.
  *
- * Everything that waits or dates something takes a `Clock` (protocol/ports.ts), so that a test of "after 24 hours"
- * takes microseconds and never depends on the speed of the machine.
+ * Everything that waits or dates something takes a `Clock` (protocol/ports.ts), so that a test of
+ * "after 24 hours" takes microseconds and never depends on the speed of the machine.
  */
 
 import { MoyaiError, type Clock } from '@moyai/protocol'
@@ -31,7 +31,10 @@ function sleepOnce(milliseconds: number, signal: AbortSignal | undefined): Promi
   })
 }
 
-/** The machine's clock. `sleep` rejects with ABORTED (or the signal's MoyaiError) when its signal aborts. */
+/**
+ * The machine's clock. `sleep` rejects with ABORTED (or the signal's MoyaiError) when its signal
+ * aborts.
+ */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -49,8 +52,8 @@ export const systemClock: Clock = {
 type Sleeper = { at: number; order: number; wake: () => void }
 
 /**
- * A clock that stands still until a test advances it. Sleepers wake in the order of their deadlines, and whatever
- * they start runs before the next one wakes.
+ * A clock that stands still until a test advances it. Sleepers wake in the order of their
+ * deadlines, and whatever they start runs before the next one wakes.
  */
 export class ManualClock implements Clock {
   #wall: number

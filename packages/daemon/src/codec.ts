@@ -1,15 +1,22 @@
-/** The erasure code of this machine: the reference package's WebAssembly where there is any, else plain JavaScript. */
+/**
+ * The erasure code of this machine: the reference package's WebAssembly where there is any, else
+ * plain JavaScript.
+ */
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { plainCodec, reedSolomonErasureCodec } from '@moyai/protocol'
 import type { Codec } from '@moyai/protocol'
 
-/** The package's own entry point hides its memory (spec/code.md §5), so the module file is loaded by itself. */
+/**
+ * The package's own entry point hides its memory (spec/code.md §5), so the module file is loaded by
+ * itself.
+ */
 const WASM = 'reed-solomon-erasure/reed_solomon_erasure_bg.wasm'
 
 /**
- * A codec for the calling thread. Synchronous; compiles for some milliseconds, so each thread makes one and keeps it.
+ * A codec for the calling thread. Synchronous; compiles for some milliseconds, so each thread makes
+ * one and keeps it.
  */
 export function loadCodec(): Codec {
   // `node --jitless` is the one way to be without it.

@@ -1,9 +1,10 @@
 /**
- * Structured logs: JSON lines in `$MOYAI_HOME/log/daemon.log`, rotated by size so that they can never fill a disk.
+ * Structured logs: JSON lines in `$MOYAI_HOME/log/daemon.log`, rotated by size so that they can
+ * never fill a disk.
  *
- * Each part of the daemon has an `events.ts` with one helper per event; messages are fixed texts, particulars go in
- * fields. Fields whose name says that they are secret are blotted out whatever they hold. Text from peers comes
- * through `printable()` and, above debug, not at all.
+ * Each part of the daemon has an `events.ts` with one helper per event; messages are fixed texts,
+ * particulars go in fields. Fields whose name says that they are secret are blotted out whatever
+ * they hold. Text from peers comes through `printable()` and, above debug, not at all.
  */
 
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
@@ -51,8 +52,8 @@ export type LogFileOptions = {
 }
 
 /**
- * The log file. A line that cannot be written (full disk) is counted and dropped: logging never stops the daemon.
- * The next line that can be written says how many are missing.
+ * The log file. A line that cannot be written (full disk) is counted and dropped: logging never
+ * stops the daemon. The next line that can be written says how many are missing.
  */
 export class LogFile implements DestinationStream, Disposable {
   readonly #o: LogFileOptions

@@ -16,7 +16,10 @@ export const systemRandom: Random = {
   },
 }
 
-/** A reproducible stream of bytes: AES-256-CTR under the hash of the seed. For tests and simulations only. */
+/**
+ * A reproducible stream of bytes: AES-256-CTR under the hash of the seed. For tests and simulations
+ * only.
+ */
 export class SeededRandom implements Random {
   readonly #cipher: Cipheriv
 

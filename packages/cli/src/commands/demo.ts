@@ -225,7 +225,7 @@ function whereTable(status: StatusResult): string {
       host.name,
       host.site,
       host.provider,
-      host.state === 'self' ? 'nothing (the owner)' : formatBytes(host.used),
+      host.state === 'self' ? 'nothing (the owner)' : formatBytes(host.used ?? 0),
     ]),
   )
 }

@@ -1,12 +1,20 @@
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 
-import { hostname } from 'node:os'
+import { toHex } from '@moyai/protocol'
 
 import { parseSize, usage } from '../arguments.ts'
 import type { Command } from '../command.ts'
 
 const CLASSES = ['always-on', 'desktop', 'laptop'] as const
 const OFFER_DEFAULT = '100GB'
+
+/** The machine's own name, made to fit what a host may be called. */
+function nameOfMachine(): string {
+  const first = hostname().split('.')[0] ?? ''
+  const label = first.replace(/[^A-Za-z0-9_-]/g, '-').replace(/^[-_]+/, '')
+  return label.slice(0, 63) || 'host'
+}
 
 export const initCommand: Command = {
   name: 'init',
@@ -32,19 +40,27 @@ export const initCommand: Command = {
   async run(args, { home, cwd, output }) {
     if (args.positionals.length > 0) throw usage(`init takes no "${args.positionals[0]}"`)
     const phraseFile = args.text('phrase-file')
-    const { initHome } = await import('@moyai/daemon')
+    const offer = args.text('offer') ?? OFFER_DEFAULT
+    parseSize(offer, '--offer')
+    const name = args.text('name') ?? nameOfMachine()
+    const listen = args.texts('listen')
+    const { initHome, systemClock, systemRandom } = await import('@moyai/daemon')
     const made = await initHome({
       home,
-      name: args.text('name') ?? hostname().split('.')[0] ?? 'host',
-      site: args.text('site') ?? 'main',
-      provider: args.text('provider') ?? 'self',
-      class: args.choice('class', CLASSES, 'desktop'),
-      offerBytes: parseSize(args.text('offer') ?? OFFER_DEFAULT, '--offer'),
-      listen: args.texts('listen'),
+      settings: {
+        name,
+        site: args.text('site') ?? 'main',
+        provider: args.text('provider') ?? 'self',
+        class: args.choice('class', CLASSES, 'desktop'),
+        offer,
+        ...(listen.length === 0 ? {} : { listen }),
+      },
       ...(phraseFile === undefined ? {} : { phraseFile: resolve(cwd, phraseFile) }),
+      random: systemRandom,
+      clock: systemClock,
     })
-    output.say(`This machine is now the host "${made.name}". State directory: ${home}`)
-    output.say(`Host id: ${made.hostId}`)
+    output.say(`This machine is now the host "${name}". State directory: ${home}`)
+    output.say(`Host id: ${toHex(made.host)}`)
     if (phraseFile === undefined) {
       output.line('')
       output.line('Recovery phrase. It is shown this once and kept nowhere on this machine:')
@@ -72,10 +88,10 @@ export const initCommand: Command = {
     )
     output.message({
       message_type: 'initialized',
-      name: made.name,
-      id: made.hostId,
-      vault: made.vaultId,
-      org: made.orgId,
+      name,
+      id: toHex(made.host),
+      vault: toHex(made.vault),
+      org: toHex(made.org),
       home,
       ...(phraseFile === undefined ? { phrase: made.phrase } : { phrase_file: phraseFile }),
     })

@@ -71,7 +71,7 @@ const join: Command = {
 /** The hosts of a pool as a table for people. */
 export function hostTable(hosts: readonly HostStatus[], nowMs: number): string {
   return table(
-    ['host', 'site', 'provider', 'class', 'state', 'last seen', 'offers', 'keeps for you'],
+    ['host', 'site', 'provider', 'class', 'state', 'last seen', 'offers', 'keeps'],
     hosts.map((host) => [
       host.name,
       host.site,
@@ -80,7 +80,7 @@ export function hostTable(hosts: readonly HostStatus[], nowMs: number): string {
       host.state === 'self' ? 'this host' : host.state,
       host.state === 'self' || host.state === 'online' ? '' : ago(host.lastSeen, nowMs),
       formatBytes(host.offered),
-      host.state === 'self' ? '' : formatBytes(host.used),
+      host.used === null ? '' : formatBytes(host.used),
     ]),
   )
 }

@@ -3,7 +3,7 @@
  * stripe.
  */
 
-import { openStripe, type ProtectionAssessor, type StripeDescriptor, toHex } from '@moyai/protocol'
+import { openStripe, type ProtectionAssessor, toHex } from '@moyai/protocol'
 
 import type { Network } from '../net/types.ts'
 import type { VaultIndex } from '../store/vault-index.ts'
@@ -13,8 +13,6 @@ export type EvidenceOptions = {
   vault: Uint8Array
   index: VaultIndex
   network: Network
-  /** Packs (hex) whose missing shards wait in the outbox. */
-  pending: ReadonlySet<string>
   /** When every shard was last read back and verified; 0 for never. */
   lastReadDataAt: number
   signal?: AbortSignal
@@ -33,6 +31,8 @@ export async function gatherEvidence(
   o: EvidenceOptions,
 ): Promise<Evidence> {
   const streams = connectedStreams(o)
+  const unsettled = new Map<string, number>()
+  for await (const { pack, missing } of o.index.unsettled()) unsettled.set(toHex(pack), missing)
   const bytesAt = new Map<string, number>()
   for await (const record of o.index.stripes()) {
     const stripe = openStripe(record.envelope)
@@ -53,7 +53,7 @@ export async function gatherEvidence(
       found,
       away: await receiptsOfAbsent(record.pack, streams, o.index),
       provedAt: Math.max(stripe.created, o.lastReadDataAt),
-      pending: pendingOf(stripe, found, o.pending),
+      pending: unsettled.get(toHex(record.pack)) ?? 0,
     })
   }
   const answered = streams.filter((stream) => stream.failed === undefined)
@@ -86,13 +86,4 @@ async function receiptsOfAbsent(
   )
   const holders = await index.holders(pack)
   return holders.filter((holder) => !asked.has(holder.host))
-}
-
-function pendingOf(
-  stripe: StripeDescriptor,
-  found: readonly { index: number }[],
-  pending: ReadonlySet<string>,
-): number {
-  if (!pending.has(toHex(stripe.pack))) return 0
-  return stripe.k + stripe.m - new Set(found.map((shard) => shard.index)).size
 }

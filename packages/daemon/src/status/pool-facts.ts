@@ -5,7 +5,7 @@
 
 import type { HostCertificate, HostFacts, HostStatus, PoolState } from '@moyai/protocol'
 
-import type { PeerState } from '../net/types.ts'
+import type { PeerState } from '../net/index.ts'
 
 export type PoolView = {
   /** Id of this host, hex. */
@@ -56,7 +56,7 @@ export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>):
       state: stateOf(id, view.self, peer),
       lastSeen: peer?.lastSeen === undefined ? null : new Date(peer.lastSeen).toISOString(),
       offered: host.offeredBytes,
-      used: used.get(id) ?? 0,
+      used: used.get(id) ?? null,
     }
   })
   return statuses.sort(

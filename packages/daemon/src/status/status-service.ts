@@ -42,8 +42,6 @@ export type StatusComponents = {
   pool: () => PoolState | undefined
   /** Hosts (hex) whose receipts for the newest entry of this vault's log are here. */
   confirmations: () => Promise<readonly string[]>
-  /** Packs (hex) whose missing shards wait in the outbox. */
-  pending: () => Promise<ReadonlySet<string>>
   /** Bytes that this host keeps for others. */
   keptBytes: () => Promise<number>
   alarms: () => Promise<StatusResult['alarms']>
@@ -126,7 +124,6 @@ export class StatusService {
       vault: vaultSigner(this.#o.bundle).publicKey,
       index: this.#c.index,
       network: this.#c.network,
-      pending: await this.#c.pending(),
       lastReadDataAt,
       ...(signal === undefined ? {} : { signal }),
     })

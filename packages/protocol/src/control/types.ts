@@ -44,8 +44,11 @@ export type HostStatus = {
   lastSeen: string | null
   /** Bytes. */
   offered: number
-  /** Bytes of this vault's shards there, by receipts; for the host itself: bytes it keeps for others. */
-  used: number
+  /**
+   * Bytes of this vault's shards that it said it has; for the host itself: bytes it keeps for others. Null where it
+   * was not asked.
+   */
+  used: number | null
 }
 
 export type Survives = { host: number; site: number; provider: number; org: number }
@@ -61,7 +64,7 @@ export type StatusResult = {
     lastSnapshotAt: string | null
     /** Bytes of the newest snapshots' files, one per source. */
     bytes: number
-    /** Bytes of shards that hosts keep for this vault, by their receipts. */
+    /** Bytes of this vault's shards that reachable hosts said they have. */
     stored: number
   }
   protection: {

@@ -1,0 +1,174 @@
+/**
+ * What each request of the command does: parameters to services, results to the names of `--json`.
+ */
+
+import {
+  type CheckSummary,
+  type Clock,
+  type HostStatus,
+  type PoolState,
+  type RetrieveSummary,
+  type StoreSummary,
+  toHex,
+  toMoyaiError,
+} from '@moyai/protocol'
+
+import type { CheckService } from './check/index.ts'
+import type { ControlHandlers } from './control-server/index.ts'
+import { eventStream } from './event-stream.ts'
+import { errorFields, type Logger } from './logger.ts'
+import type { Membership } from './membership/index.ts'
+import type { RetrieveService } from './retrieve/index.ts'
+import type { StatusService } from './status/index.ts'
+import type { StoreRequest, StoreService } from './store/index.ts'
+import type { VaultState } from './vault-state.ts'
+import { VERSION } from './version.ts'
+
+/** Speaks of the protocols together; their own versions are in their ids. */
+const PROTOCOL_VERSION = 1
+
+export type HandlerComponents = {
+  membership: Membership
+  /** Id of this host, hex. */
+  self: string
+  store: StoreService
+  retrieve: RetrieveService
+  check: CheckService
+  status: StatusService
+  clock: Clock
+  vault: VaultState
+  /** The pool's hosts for people; NO_POOL when this host is in none. */
+  hosts: () => Promise<{ pool: { id: string; name: string }; hosts: HostStatus[] }>
+  logger: Logger
+}
+
+function poolOf(state: PoolState): { id: string; name: string } {
+  return { id: toHex(state.id), name: state.name }
+}
+
+/** Handlers for every method of the control socket. */
+export function controlHandlers(c: HandlerComponents): Required<ControlHandlers> {
+  return { ...poolHandlers(c), ...vaultHandlers(c) }
+}
+
+type PoolMethods = 'version' | 'status' | `pool.${'create' | 'invite' | 'join' | 'hosts'}`
+
+function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
+  return {
+    async *version() {
+      return {
+        version: VERSION,
+        protocol: PROTOCOL_VERSION,
+        node: process.versions.node,
+        pid: process.pid,
+      }
+    },
+    async *status(_params, { signal }) {
+      return c.status.status(signal)
+    },
+    async *'pool.create'({ name }) {
+      return { pool: poolOf(await c.membership.createPool(name)) }
+    },
+    async *'pool.invite'({ uses, expiresSeconds }) {
+      const { token, expires } = await c.membership.invite({ uses, expiresSeconds })
+      return { token, uses, expires: new Date(expires).toISOString() }
+    },
+    async *'pool.join'({ token }, { signal }) {
+      const state = await c.membership.join(token, signal)
+      const name = state.hosts.get(c.self)?.name ?? ''
+      return { pool: poolOf(state), name, hosts: state.hosts.size }
+    },
+    async *'pool.hosts'() {
+      return c.hosts()
+    },
+  }
+}
+
+type VaultMethods = 'store' | 'retrieve' | 'snapshots' | 'ls' | 'check'
+
+function vaultHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, VaultMethods> {
+  return {
+    async *store(params, { signal }) {
+      const { wait, ...request } = params
+      if (!wait) return storeDetached(c, request)
+      return yield* eventStream(async (onEvent): Promise<StoreSummary> => {
+        await c.vault.ensure(signal)
+        return c.store.store(request, { signal, onEvent })
+      })
+    },
+    async *retrieve(params, { signal }) {
+      return yield* eventStream(async (onEvent): Promise<RetrieveSummary> => {
+        await c.vault.ensure(signal)
+        return c.retrieve.retrieve(params, { signal, onEvent })
+      })
+    },
+    async *snapshots(_params, { signal }) {
+      await c.vault.ensure(signal)
+      const snapshots = await c.retrieve.snapshots()
+      const confirmed = await c.vault.confirmations()
+      const hosts = (c.membership.state()?.hosts.size ?? 1) - 1
+      return { snapshots, confirmed_by: confirmed.length, hosts }
+    },
+    async *ls(params, { signal }) {
+      await c.vault.ensure(signal)
+      let entries = 0
+      for await (const entry of c.retrieve.ls(params, signal)) {
+        entries++
+        yield entry
+      }
+      return { entries }
+    },
+    async *check(params, { signal }) {
+      const summary = yield* eventStream(async (onEvent): Promise<CheckSummary> => {
+        await c.vault.ensure(signal)
+        return c.check.check(params, { signal, onEvent })
+      })
+      if (params.readData && summary.num_problems === 0) await c.status.noteReadData()
+      return summary
+    },
+  }
+}
+
+/**
+ * `store --no-wait`: the daemon goes on by itself; how it ended is in the log and in `snapshots`.
+ */
+function storeDetached(c: HandlerComponents, request: StoreRequest): StoreSummary {
+  const began = new Date(c.clock.now()).toISOString()
+  const forever = new AbortController().signal
+  c.vault
+    .ensure(forever)
+    .then(() => c.store.store(request))
+    .then((summary) => c.logger.info({ snapshot: summary.snapshot_id }, 'stored'))
+    .catch((error: unknown) => {
+      c.logger.error(errorFields(toMoyaiError(error)), 'the store that nobody waited for failed')
+    })
+  return {
+    message_type: 'summary',
+    dry_run: false,
+    files_new: 0,
+    files_changed: 0,
+    files_unmodified: 0,
+    dirs_new: 0,
+    dirs_changed: 0,
+    dirs_unmodified: 0,
+    data_blobs: 0,
+    tree_blobs: 0,
+    data_added: 0,
+    data_added_packed: 0,
+    total_files_processed: 0,
+    total_bytes_processed: 0,
+    bytes_sent: 0,
+    shards_sent: 0,
+    packs_added: 0,
+    error_count: 0,
+    backup_start: began,
+    backup_end: began,
+    total_duration: 0,
+    snapshot_id: null,
+    state: 'settling',
+    missing_shards: 0,
+    confirmed_by: 0,
+    reachable_hosts: 0,
+    code: '',
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The daemon: what is wired to what, in which order it starts, and in which order it stops. No
+ * decision is made here.
+ */
+
+import { hostname, tmpdir, userInfo } from 'node:os'
+
+import {
+  controlAddress,
+  DEFAULT_POLICY,
+  effectivePolicy,
+  type HostFacts,
+  type StatusResult,
+  toHex,
+} from '@moyai/protocol'
+
+import { CheckService } from './check/index.ts'
+import { systemClock } from './clock.ts'
+import { loadCodec } from './codec.ts'
+import { controlHandlers } from './control-handlers.ts'
+import { ControlServer } from './control-server/index.ts'
+import { type Database, openLevelDatabase } from './database/index.ts'
+import { nodeDisk } from './file-system/index.ts'
+import { type Home, openHome } from './home/index.ts'
+import { createLogger, LogFile, type Logger } from './logger.ts'
+import { Membership } from './membership/index.ts'
+import { createNetwork, type Network } from './net/index.ts'
+import { systemRandom } from './random.ts'
+import { RetrieveService } from './retrieve/index.ts'
+import { openShardStore, type ShardStore } from './shard-store/index.ts'
+import { clockAlarms, hostFacts, hostStatuses, StatusService } from './status/index.ts'
+import {
+  IndexRebuilder,
+  loadHasher,
+  type StorePool,
+  StoreService,
+  VaultIndex,
+} from './store/index.ts'
+import { VaultState } from './vault-state.ts'
+import { VERSION } from './version.ts'
+
+export type DaemonOptions = {
+  /** MOYAI_HOME, absolute. */
+  home: string
+  /** Aborts when the daemon is to stop. */
+  signal: AbortSignal
+  /** Log debug events, too. */
+  verbose?: boolean
+  /** Called once, when everything is up and the control socket answers. */
+  onReady: (ready: { host: string; addresses: string[]; control: string }) => void
+}
+
+/**
+ * Runs until `signal` aborts; resolves with the exit code. NO_VAULT, HOME_LOCKED, CONFIG_INVALID,
+ * DISK and the like when it cannot start.
+ */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  await using home = await openHome(options.home)
+  using file = new LogFile({
+    folder: home.paths.log,
+    fileBytesMax: home.config.log.fileBytesMax,
+    filesMax: home.config.log.filesMax,
+  })
+  const level = options.verbose === true ? 'debug' : home.config.log.level
+  const logger = createLogger({ level, destination: file })
+  process.on('uncaughtExceptionMonitor', (error) => {
+    logger.error({ error: error.message, stack: error.stack }, 'uncaught: the daemon ends')
+  })
+  for (const warning of home.warnings) logger.warn({}, warning)
+  const database = await openLevelDatabase(home.paths.database)
+  try {
+    await serve({ home, database, logger, options })
+  } finally {
+    await database.close()
+    logger.info({}, 'stopped')
+  }
+  return 0
+}
+
+type Base = { home: Home; database: Database; logger: Logger; options: DaemonOptions }
+
+async function serve({ home, database, logger, options }: Base): Promise<void> {
+  const { config, bundle, identity, delegation } = home
+  const effects = { clock: systemClock, random: systemRandom, logger }
+  await using stack = new AsyncDisposableStack()
+  const { offerBytes, reserveBytes } = config.storage
+  const shards = await openShardStore({
+    disk: nodeDisk,
+    root: home.paths.shards,
+    random: systemRandom,
+    quotaBytes: offerBytes,
+    reserveBytes,
+  })
+  stack.defer(() => shards.close())
+  const profile = { ...config.host, offeredBytes: offerBytes }
+  const membership = await Membership.open(
+    { identity, bundle, delegation, profile },
+    { database, ...effects },
+  )
+  const network = await createNetwork(
+    {
+      seed: home.identitySeed,
+      listen: config.network.listen,
+      announce: config.network.announce,
+    },
+    { membership, store: shards, ...effects },
+  )
+  membership.attach(network)
+  stack.defer(() => network.stop())
+  await network.start()
+  stack.defer(() => membership.stop())
+  await membership.begin()
+  const services = vaultServices(
+    { home, database, logger, options },
+    { membership, network, shards },
+  )
+  stack.defer(() => services.retrieve.close())
+  stack.defer(() => services.store.stop())
+  await services.store.start()
+  const control = controlAddress({
+    home: home.paths.home,
+    platform: process.platform,
+    temporary: tmpdir(),
+  })
+  const server = new ControlServer({ address: control, handlers: services.handlers, logger })
+  stack.defer(() => server.stop())
+  await server.start()
+  const host = toHex(network.self)
+  logger.info({ host, version: VERSION, pid: process.pid }, 'ready')
+  options.onReady({ host, addresses: network.addresses(), control })
+  await aborted(options.signal)
+  logger.info({}, 'stopping')
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+type Pool = { membership: Membership; network: Network; shards: ShardStore }
+
+type VaultServices = {
+  store: StoreService
+  retrieve: RetrieveService
+  handlers: ReturnType<typeof controlHandlers>
+}
+
+/** Everything that concerns the vault of this host, and the handlers of the command. */
+function vaultServices(base: Base, pool: Pool): VaultServices {
+  const { home, database, logger } = base
+  const { bundle } = home
+  const { membership, network, shards } = pool
+  const clock = systemClock
+  const self = toHex(network.self)
+  const facts = (): HostFacts[] =>
+    hostFacts({ self, state: membership.requireState(), peers: network.peers() })
+  const storePool: StorePool = {
+    self,
+    hosts: facts,
+    policy: () => effectivePolicy(facts(), DEFAULT_POLICY),
+  }
+  const index = new VaultIndex(database)
+  const hasher = loadHasher()
+  const rebuilder = new IndexRebuilder(
+    { bundle },
+    { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
+  )
+  const vault = new VaultState(bundle, { membership, index, rebuilder, logger })
+  const store = new StoreService(
+    {
+      home: home.paths.home,
+      outbox: home.paths.outbox,
+      bundle,
+      hostname: hostname(),
+      username: userInfo().username,
+      program: `moyai ${VERSION}`,
+    },
+    {
+      index,
+      network,
+      pool: storePool,
+      log: { append: (entry) => membership.ownLog.append(entry) },
+      hasher,
+      clock,
+      random: systemRandom,
+      logger,
+    },
+  )
+  const hosts = {
+    hosts: () => network.peers().map((peer) => peer.host),
+    shards: (host: string) => network.shards(host),
+  }
+  const { log } = vault
+  const retrieve = new RetrieveService({ bundle }, { index, hosts, log, clock })
+  const { reading } = retrieve
+  const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts })
+  const status = new StatusService(
+    { bundle, name: home.config.host.name, version: VERSION },
+    {
+      index,
+      network,
+      database,
+      clock,
+      log,
+      pool: () => membership.state(),
+      confirmations: () => vault.confirmations(),
+      keptBytes: () => shards.usedBytes(),
+      alarms: async (): Promise<StatusResult['alarms']> => clockAlarms(membership, clock.now()),
+    },
+  )
+  const handlers = controlHandlers({
+    membership,
+    self,
+    store,
+    retrieve,
+    check,
+    status,
+    vault,
+    clock,
+    hosts: async () => {
+      const state = membership.requireState()
+      const used = new Map([[self, await shards.usedBytes()]])
+      const view = { self, state, peers: network.peers() }
+      return { pool: { id: toHex(state.id), name: state.name }, hosts: hostStatuses(view, used) }
+    },
+    logger,
+  })
+  return { store, retrieve, handlers }
+}
