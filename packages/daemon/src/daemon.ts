@@ -22,7 +22,7 @@ import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
-import { createLogger, LogFile, type Logger } from './logger.ts'
+import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
 import { Membership } from './membership/index.ts'
 import { createNetwork, type Network } from './net/index.ts'
 import { systemRandom } from './random.ts'
@@ -181,7 +181,15 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       index,
       network,
       pool: storePool,
-      log: { append: (entry) => membership.ownLog.append(entry) },
+      log: {
+        append: async (entry) => {
+          const appended = await membership.ownLog.append(entry)
+          for (const { host, error } of appended.unconfirmed) {
+            logger.warn({ host, ...errorFields(error) }, 'a host did not confirm the new log entry')
+          }
+          return appended
+        },
+      },
       hasher,
       clock,
       random: systemRandom,

@@ -40,7 +40,8 @@ export class VaultState {
   async *#entries(from: number): AsyncGenerator<Uint8Array> {
     const { logs } = this.#c.membership
     const head = await logs.head(this.#vault)
-    for (let seq = from; head !== undefined && seq <= head.seq; seq++) {
+    const end = head === undefined ? from : head.seq + 1
+    for (let seq = from; seq < end; seq++) {
       const entry = await logs.entry(this.#vault, seq)
       if (entry === undefined) return
       yield entry

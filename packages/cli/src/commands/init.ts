@@ -44,7 +44,7 @@ export const initCommand: Command = {
     parseSize(offer, '--offer')
     const name = args.text('name') ?? nameOfMachine()
     const listen = args.texts('listen')
-    const { initHome, systemClock, systemRandom } = await import('@moyai/daemon')
+    const { initHome, systemClock, systemRandom } = await import('@moyai/daemon/init')
     const made = await initHome({
       home,
       settings: {
