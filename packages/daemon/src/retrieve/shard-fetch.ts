@@ -9,7 +9,7 @@ import type { ShardSource } from './ports.ts'
 export type Patience = { stallMs: number; bytesPerSecond: number }
 
 /** While others could answer instead. */
-export const BRISK: Patience = { stallMs: 5000, bytesPerSecond: 16 * 1024 }
+export const BRISK: Patience = { stallMs: 3000, bytesPerSecond: 16 * 1024 }
 /** When nobody else can. */
 export const PATIENT: Patience = { stallMs: 30_000, bytesPerSecond: 0 }
 

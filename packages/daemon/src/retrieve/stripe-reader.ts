@@ -22,6 +22,8 @@ import type { Opening } from './threads/opening-pool.ts'
 
 /** Columns rebuilt at once: 14 shards of it are 3.5 MiB. */
 const COLUMNS_MAX = 256 * 1024
+/** After this long one more shard is asked for than are needed. */
+const HEDGE_MS = 1000
 
 export type StripeReaderComponents = {
   hosts: ShardHosts
@@ -169,25 +171,57 @@ export class StripeReader {
     }
     const skip = new Set([...gathered.keys(), ...lost.map(({ index }) => index)])
     const candidates = await this.#components.holders.order(attempt.stripe, skip)
-    while (gathered.size < k) {
-      const next = candidates.splice(0, k - gathered.size)
-      if (next.length === 0) throw tooFew(attempt.stripe, gathered.size, reasons)
-      await Promise.all(
-        next.map(async (index) => {
-          try {
-            const columns = await this.#fetch(attempt, { index, start, length })
-            gathered.set(index, columns.bytes)
-          } catch (error) {
-            reasons.set(index, toMoyaiError(error).message)
-          }
-        }),
-      )
-      attempt.signal.throwIfAborted()
-    }
+    await this.#gather(attempt, range, candidates, gathered, reasons)
     const shards = new Uint8Array((k + m) * length)
     for (const [index, bytes] of gathered) shards.set(bytes, index * length)
     const present = Array.from({ length: k + m }, (_, index) => gathered.has(index))
     return this.#components.opening.rebuild({ code: { k, m }, length, shards, present })
+  }
+
+  /**
+   * Fetches the columns of `candidates` until `gathered` has k shards. One more is asked for each that fails, and for
+   * each HEDGE_MS that pass: a host that stalls is gone round, not waited for.
+   */
+  async #gather(
+    attempt: Attempt,
+    { start, length }: { start: number; length: number },
+    candidates: number[],
+    gathered: Map<number, Uint8Array>,
+    reasons: Map<number, string>,
+  ): Promise<void> {
+    const { k } = attempt.stripe
+    const { clock } = this.#components
+    const enough = new AbortController()
+    const signal = AbortSignal.any([attempt.signal, enough.signal])
+    const running = new Map<number, Promise<void>>()
+    const ask = (): void => {
+      const index = candidates.shift()
+      if (index === undefined) return
+      const fetching = this.#fetch({ ...attempt, signal }, { index, start, length })
+        .then(({ bytes }) => void gathered.set(index, bytes))
+        .catch((error: unknown) => void reasons.set(index, toMoyaiError(error).message))
+        .finally(() => running.delete(index))
+      running.set(index, fetching)
+    }
+    try {
+      while (gathered.size < k) {
+        while (running.size < k - gathered.size && candidates.length > 0) ask()
+        if (running.size === 0) throw tooFew(attempt.stripe, gathered.size, reasons)
+        const settled = Promise.race(running.values())
+        const hedge = new AbortController()
+        const waited = clock.sleep(HEDGE_MS, AbortSignal.any([signal, hedge.signal])).then(
+          () => true,
+          () => false,
+        )
+        const isLate = await Promise.race([settled.then(() => false), waited])
+        hedge.abort()
+        attempt.signal.throwIfAborted()
+        if (isLate) ask()
+      }
+    } finally {
+      enough.abort(new MoyaiError('ABORTED', 'enough shards are here'))
+      await Promise.all(running.values())
+    }
   }
 }
 

@@ -53,7 +53,7 @@ export type TargetWriterOptions = {
 /** One `syncfs` costs about as much as a few fsyncs, and waits for all files at once. */
 const FSYNC_ONE_BY_ONE_MAX = 4
 /** Files kept open for writing between calls. */
-const OPEN_FILES_MAX = 64
+const OPEN_FILES_MAX = 512
 
 type Directory = {
   parent: Directory | undefined

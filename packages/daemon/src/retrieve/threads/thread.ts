@@ -53,6 +53,7 @@ export class Thread<M extends Methods> {
     const id = this.#next++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
+      worker.ref()
       const request: Request = { id, method, argument }
       worker.postMessage(request, [...transfer])
     })
@@ -75,7 +76,6 @@ export class Thread<M extends Methods> {
       if (this.#worker === worker) this.#worker = undefined
       this.#fail(new MoyaiError('INTERNAL', 'a worker thread ended'))
     })
-    worker.unref() // a thread that waits for work does not keep the daemon alive
     return worker
   }
 
@@ -83,6 +83,8 @@ export class Thread<M extends Methods> {
     const waiting = this.#waiting.get(reply.id)
     if (waiting === undefined) return
     this.#waiting.delete(reply.id)
+    // a thread that waits for work does not keep the process alive, one that works does
+    if (this.#waiting.size === 0) this.#worker?.unref()
     if ('error' in reply) waiting.reject(new MoyaiError(reply.error.code, reply.error.message))
     else waiting.resolve(reply.result)
   }
