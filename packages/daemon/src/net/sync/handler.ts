@@ -102,7 +102,8 @@ class SyncHandler {
     }
     const response = await this.#take(ask, request, pool)
     const head = await state.logs.head(ask.vault)
-    return head === undefined ? response : { ...response, head }
+    if (head === undefined) return response
+    return { ...response, head: { seq: head.seq, id: head.id } }
   }
 
   async #take(
