@@ -1,4 +1,6 @@
-/** The disks of the daemon, held to one contract; and what a power cut does to the simulated one. */
+/**
+ * The disks of the daemon, held to one contract; and what a power cut does to the simulated one.
+ */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * Every operation of the disk fails once, in each way, and the power goes after each: no acknowledged shard is lost, and
- * none is ever half there.
+ * Every operation of the disk fails once, in each way, and the power goes after each: no
+ * acknowledged shard is lost, and none is ever half there.
  */
 
 import assert from 'node:assert/strict'
@@ -64,7 +64,10 @@ async function check(shards: ShardStore, acknowledged: [TestStripe, number][]): 
   for (const item of await listAll(shards)) await shards.verify(item)
 }
 
-/** The disk goes on working, or is cut off from its power, and is opened again: then everything can be stored. */
+/**
+ * The disk goes on working, or is cut off from its power, and is opened again: then everything can
+ * be stored.
+ */
 async function checkAfterRestart(
   disk: SimulatedDisk,
   acknowledged: [TestStripe, number][],
@@ -218,8 +221,8 @@ void describe('a power cut', () => {
   })
 
   void test('goal: a shard that a killed process left unacknowledged is durable once it is', async () => {
-    // A kill between rename and fsync of the folder: the next process finds the file, and must not say "had" before
-    // its name is durable.
+    // A kill between rename and fsync of the folder: the next process finds the file, and must not
+    // say "had" before its name is durable.
     for (const kept of ['sync', 'lost'] as const) {
       const disk = await preparedDisk()
       const [stripe] = NEW

@@ -1,4 +1,7 @@
-/** The shard store on a real and on a simulated disk; what damage, a missing disk and a full disk do to it. */
+/**
+ * The shard store on a real and on a simulated disk; what damage, a missing disk and a full disk do
+ * to it.
+ */
 
 import assert from 'node:assert/strict'
 import { readFile, mkdir, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * What the generators of stripe, shard-file and receipt vectors share: one small stripe, and the ways to spoil signed
- * bytes.
+ * What the generators of stripe, shard-file and receipt vectors share: one small stripe, and the
+ * ways to spoil signed bytes.
  */
 
 import { writeFileSync } from 'node:fs'
@@ -48,7 +48,10 @@ export function groupsOf(index: number): Uint8Array {
   return groupHashes(SHARDS[index] ?? new Uint8Array())
 }
 
-/** `envelope` with some fields of its payload changed (undefined: left out), signed again by `signer`. */
+/**
+ * `envelope` with some fields of its payload changed (undefined: left out), signed again by
+ * `signer`.
+ */
 export function changed(
   tag: SignatureTag,
   envelope: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * Writes code.json beside this file: `node test/vectors/code/generate.ts`. The plain codec writes it, every codec is
- * held to it.
+ * Writes code.json beside this file: `node test/vectors/code/generate.ts`. The plain codec writes
+ * it, every codec is held to it.
  */
 
 import { writeFileSync } from 'node:fs'

@@ -6,7 +6,8 @@ import { HOST, STRIPE, VAULT, changed, flipped, plain, write } from '../holder.t
 const good = signStripe(STRIPE, VAULT)
 const change = (changes: Parameters<typeof changed>[3]): Uint8Array =>
   changed('stripe', good, VAULT, changes)
-const single = signStripe({ ...STRIPE, k: 1, m: 0, shardHashes: STRIPE.shardHashes.slice(0, 1) }, VAULT)
+const [first = new Uint8Array()] = STRIPE.shardHashes
+const single = signStripe({ ...STRIPE, k: 1, m: 0, shardHashes: [first] }, VAULT)
 const hashes = concatBytes(...STRIPE.shardHashes)
 const largest = {
   ...STRIPE,

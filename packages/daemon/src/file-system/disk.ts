@@ -1,19 +1,29 @@
 /**
  * The port to the disk that shards lie on: the single operations between which a machine can stop.
  *
- * Small on purpose. Each operation is one that a test can let fail, and after each the power can go: SimulatedDisk keeps
- * apart what was written and what would still be there. (The few files of MOYAI_HOME have a port of their own.)
+ * Small on purpose. Each operation is one that a test can let fail, and after each the power can
+ * go: SimulatedDisk keeps apart what was written and what would still be there. (The few files of
+ * MOYAI_HOME have a port of their own.)
  *
- * Errors of all calls: NOT_FOUND, TARGET_EXISTS, NO_SPACE, DISK, with the system's error as `cause`.
+ * Errors of all calls: NOT_FOUND, TARGET_EXISTS, NO_SPACE, DISK, with the system's error as
+ * `cause`.
  */
 
 /** An open file. Reads and writes say where: there is no position, and several may be under way. */
 export interface DiskFile {
-  /** Fills `buffer` from `position`; the number of bytes, less than asked for only at the end of the file. */
+  /**
+   * Fills `buffer` from `position`; the number of bytes, less than asked for only at the end of the
+   * file.
+   */
   read(buffer: Uint8Array, position: number): Promise<number>
-  /** Writes all of `bytes` at `position`. After an error, any part of them may have been written. */
+  /**
+   * Writes all of `bytes` at `position`. After an error, any part of them may have been written.
+   */
   write(bytes: Uint8Array, position: number): Promise<void>
-  /** Resolves when what was written is on the disk. After an error nothing is known, not even by trying again. */
+  /**
+   * Resolves when what was written is on the disk. After an error nothing is known, not even by
+   * trying again.
+   */
   sync(): Promise<void>
   /** Bytes. */
   size(): Promise<number>
@@ -23,7 +33,10 @@ export interface DiskFile {
 export type DiskEntry = { name: string; kind: 'file' | 'directory' | 'other' }
 
 export interface Disk {
-  /** `read`: an existing regular file. `create`: a new one, readable by its owner only; TARGET_EXISTS otherwise. */
+  /**
+   * `read`: an existing regular file. `create`: a new one, readable by its owner only;
+   * TARGET_EXISTS otherwise.
+   */
   open(path: string, mode: 'read' | 'create'): Promise<DiskFile>
   /** Puts `from` in the place of `to` in one step; both on one file system. */
   rename(from: string, to: string): Promise<void>
@@ -37,6 +50,8 @@ export interface Disk {
   size(path: string): Promise<number>
   /** Bytes that this process may still write to the file system of `path`. */
   freeBytes(path: string): Promise<number>
-  /** Resolves when the names in a folder are on the disk: renames, new files and new folders in it. */
+  /**
+   * Resolves when the names in a folder are on the disk: renames, new files and new folders in it.
+   */
   syncDirectory(path: string): Promise<void>
 }

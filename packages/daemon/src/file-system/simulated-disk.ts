@@ -1,9 +1,10 @@
 /**
  * A disk in memory that knows what a power cut would leave of it.
  *
- * The model is harsher than journaling file systems are: of what was not fsynced, any part may be there and any part
- * missing. Contents and names are apart: a file's bytes are safe after its own `sync`, a name after `syncDirectory`
- * of its folder, a folder's content only when its own name is safe, too. A rename is one step, present or not.
+ * The model is harsher than journaling file systems are: of what was not fsynced, any part may be
+ * there and any part missing. Contents and names are apart: a file's bytes are safe after its own
+ * `sync`, a name after `syncDirectory` of its folder, a folder's content only when its own name is
+ * safe, too. A rename is one step, present or not.
  */
 
 import { MoyaiError } from '@moyai/protocol'
@@ -13,7 +14,9 @@ type FileNode = { kind: 'file'; bytes: Uint8Array; length: number; safe: Uint8Ar
 type FolderNode = { kind: 'directory'; names: Map<string, Node>; safe: Map<string, Node> }
 type Node = FileNode | FolderNode
 
-/** One change of names that is not yet safe: `node` is at `folder`/`name` (undefined: nothing is). */
+/**
+ * One change of names that is not yet safe: `node` is at `folder`/`name` (undefined: nothing is).
+ */
 type Placement = { folder: FolderNode; name: string; node: Node | undefined }
 type Change = readonly Placement[]
 
@@ -28,7 +31,10 @@ function place(names: (folder: FolderNode) => Map<string, Node>, change: Change)
   }
 }
 
-/** Takes from earlier changes what a later one, now safe, has overtaken: a name cannot go back to an older state. */
+/**
+ * Takes from earlier changes what a later one, now safe, has overtaken: a name cannot go back to an
+ * older state.
+ */
 function supersede(earlier: Change[], later: Change): void {
   for (const [i, change] of earlier.entries()) {
     earlier[i] = change.filter(
@@ -107,7 +113,8 @@ export class SimulatedDisk implements Disk {
 
   async syncDirectory(path: string): Promise<void> {
     const folder = this.#folder(path)
-    // A change that touches this folder becomes safe as a whole: a rename never leaves two names or none.
+    // A change that touches this folder becomes safe as a whole: a rename never leaves two names or
+    // none.
     const pending: Change[] = []
     for (const change of this.#changes) {
       if (change.some((part) => part.folder === folder)) {
@@ -119,8 +126,9 @@ export class SimulatedDisk implements Disk {
   }
 
   /**
-   * Cuts the power: only safe names and bytes remain, and whatever of the rest `keep` chooses, asked once for each
-   * change of a name and each unsynced file. Open files are dead. Without `keep` nothing unsafe remains.
+   * Cuts the power: only safe names and bytes remain, and whatever of the rest `keep` chooses,
+   * asked once for each change of a name and each unsynced file. Open files are dead. Without
+   * `keep` nothing unsafe remains.
    */
   powerLoss(keep: () => boolean = () => false): void {
     for (const change of this.#changes) if (keep()) place((one) => one.safe, change)
@@ -219,7 +227,9 @@ function settle(folder: FolderNode, keep: () => boolean): void {
   }
 }
 
-/** Unsynced bytes: each 4 KiB block is the new one, the old one, or (beyond the old length) zeros. */
+/**
+ * Unsynced bytes: each 4 KiB block is the new one, the old one, or (beyond the old length) zeros.
+ */
 function settleFile(node: FileNode, keep: () => boolean): void {
   const length = keep() ? node.length : node.safe.length
   const bytes = new Uint8Array(length)

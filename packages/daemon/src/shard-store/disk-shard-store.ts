@@ -1,9 +1,10 @@
 /**
  * Shards on a disk: `<root>/<vault>/<xx>/<pack>.<index>.shard`, written as `<root>/tmp/…` first.
  *
- * The order that makes an acknowledgement true: bytes, fsync of the file, rename, fsync of the folder; folders made on
- * the way are durable before that. An fsync that fails taints the store until it is opened again, because Linux forgets
- * what it could not write. Measured: without the last fsync, one of some thousand acknowledged files was gone.
+ * The order that makes an acknowledgement true: bytes, fsync of the file, rename, fsync of the
+ * folder; folders made on the way are durable before that. An fsync that fails taints the store
+ * until it is opened again, because Linux forgets what it could not write. Measured: without the
+ * last fsync, one of some thousand acknowledged files was gone.
  */
 
 import { sep } from 'node:path'
@@ -35,8 +36,8 @@ export type ShardStoreOptions = {
 }
 
 /**
- * Opens the store, or makes it. A store whose disk is not mounted opens too, and answers STORE_OFFLINE until it is.
- * One process at a time: what an earlier one left in `tmp` is removed.
+ * Opens the store, or makes it. A store whose disk is not mounted opens too, and answers
+ * STORE_OFFLINE until it is. One process at a time: what an earlier one left in `tmp` is removed.
  */
 export async function openShardStore(o: ShardStoreOptions): Promise<ShardStore> {
   const root = sep === '/' ? o.root : o.root.replaceAll(sep, '/')
@@ -210,7 +211,10 @@ class DiskShardStore implements ShardStore {
     this.#swept = true
   }
 
-  /** True when the shard is here and every byte of it right; a file that is damaged or unreadable is not. */
+  /**
+   * True when the shard is here and every byte of it right; a file that is damaged or unreadable is
+   * not.
+   */
   async #isWhole(id: ShardId): Promise<boolean> {
     try {
       await this.verify(id)
@@ -221,7 +225,9 @@ class DiskShardStore implements ShardStore {
     }
   }
 
-  /** A file that is here may have been put in place by a run that ended before its name was durable. */
+  /**
+   * A file that is here may have been put in place by a run that ended before its name was durable.
+   */
   async #makeDurable(id: ShardId): Promise<void> {
     const { disk, root } = this.#o
     const file = await disk.open(this.#path(id), 'read')
@@ -291,7 +297,10 @@ class DiskShardStore implements ShardStore {
     return writer
   }
 
-  /** Puts a finished file in its place. Of two writers of one shard the second finds the first one's. */
+  /**
+   * Puts a finished file in its place. Of two writers of one shard the second finds the first
+   * one's.
+   */
   async #publish(id: ShardId, o: { path: string; fileLength: number }): Promise<void> {
     const { disk } = this.#o
     await this.#locks.run(shardPath(id), async () => {
@@ -317,7 +326,10 @@ class DiskShardStore implements ShardStore {
     }
   }
 
-  /** Does something in a folder that is made if need be, also when somebody has removed it under our feet. */
+  /**
+   * Does something in a folder that is made if need be, also when somebody has removed it under our
+   * feet.
+   */
   async #inFolder<T>(parts: readonly string[], run: (folder: string) => Promise<T>): Promise<T> {
     const { root } = this.#o
     try {

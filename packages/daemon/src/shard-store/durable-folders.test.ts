@@ -35,7 +35,8 @@ async function settled(promises: Promise<unknown>[]): Promise<boolean[]> {
 
 describe('group commit', () => {
   it('never lets a caller rely on a sync that began before it came', async () => {
-    // Goal: the rule that makes sharing sound. Method: three callers during a sync; they wait for one further sync.
+    // Goal: the rule that makes sharing sound. Method: three callers during a sync; they wait for
+    // one further sync.
     const { disk, syncs } = slowDisk()
     const folders = new DurableFolders(disk)
     const first = folders.syncFolder('/a')

@@ -1,9 +1,10 @@
 /**
- * Names made durable: folders that are made when they are needed, and the fsync of a folder shared by all who wait for
- * it.
+ * Names made durable: folders that are made when they are needed, and the fsync of a folder shared
+ * by all who wait for it.
  *
- * An fsync that began before a rename says nothing of it, so whoever comes while one is under way waits for the next
- * one, together with all others who came. There is no timer: one caller alone waits for nothing but its own.
+ * An fsync that began before a rename says nothing of it, so whoever comes while one is under way
+ * waits for the next one, together with all others who came. There is no timer: one caller alone
+ * waits for nothing but its own.
  */
 
 import { MoyaiError } from '@moyai/protocol'
@@ -21,7 +22,10 @@ export class DurableFolders {
     this.#disk = disk
   }
 
-  /** STORE_TAINTED once an fsync has failed: what the disk still holds is unknown, and a retry would not tell. */
+  /**
+   * STORE_TAINTED once an fsync has failed: what the disk still holds is unknown, and a retry would
+   * not tell.
+   */
   check(): void {
     if (this.#tainted === undefined) return
     throw new MoyaiError('STORE_TAINTED', 'the disk failed to store something', {
@@ -98,7 +102,10 @@ export class DurableFolders {
     this.#made.clear()
   }
 
-  /** Also of a folder that is there already: an earlier run may have been cut off before it was durable. */
+  /**
+   * Also of a folder that is there already: an earlier run may have been cut off before it was
+   * durable.
+   */
   async #make(parent: string, path: string): Promise<void> {
     await this.#disk.makeDirectory(path)
     await this.syncFolder(parent)

@@ -1,4 +1,7 @@
-/** A shard store in memory: the real one on a disk in memory, so that tests and simulations run the same code. */
+/**
+ * A shard store in memory: the real one on a disk in memory, so that tests and simulations run the
+ * same code.
+ */
 
 import { SimulatedDisk } from '../file-system/index.ts'
 import { openShardStore } from './disk-shard-store.ts'

@@ -1,4 +1,7 @@
-/** What is in the store, by the names of its files alone: a holder with an empty database still knows it all. */
+/**
+ * What is in the store, by the names of its files alone: a holder with an empty database still
+ * knows it all.
+ */
 
 import { copyBytes, isMoyaiError, fromHex, toHex } from '@moyai/protocol'
 import type { Disk, DiskEntry } from '../file-system/index.ts'

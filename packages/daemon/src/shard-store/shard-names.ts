@@ -3,7 +3,10 @@
 import { CODE_K_MAX, CODE_M_MAX, MoyaiError, fromHex, toHex } from '@moyai/protocol'
 import type { ShardId } from './shard-store.ts'
 
-/** Hex digits of the vault in the name of its folder: enough that two vaults never share one by chance. */
+/**
+ * Hex digits of the vault in the name of its folder: enough that two vaults never share one by
+ * chance.
+ */
 const VAULT_DIGITS = 16
 const VAULT_BYTES = VAULT_DIGITS / 2
 const PACK_BYTES = 32

@@ -16,7 +16,10 @@ import type { ShardId, ShardReader } from './shard-store.ts'
 /** Bytes read at once when a whole shard is verified. */
 const VERIFY_BYTES = 256 * 1024
 
-/** NOT_FOUND; SHARD_DAMAGED unless the header is right, is of this shard, and the file is as long as it says. */
+/**
+ * NOT_FOUND; SHARD_DAMAGED unless the header is right, is of this shard, and the file is as long as
+ * it says.
+ */
 export async function openShardFile(
   disk: Disk,
   o: { path: string; id: ShardId },

@@ -1,11 +1,12 @@
 /**
  * The port to the shards that this host keeps for others (spec/shard-file.md).
  *
- * What is acknowledged is durable: `commit` resolves only when bytes and names are on the disk. What is kept is never
- * overwritten by anything but a repaired copy of itself, and there is deliberately no way here to delete a shard.
+ * What is acknowledged is durable: `commit` resolves only when bytes and names are on the disk.
+ * What is kept is never overwritten by anything but a repaired copy of itself, and there is
+ * deliberately no way here to delete a shard.
  *
- * Errors of all calls: STORE_OFFLINE when the store's folder is not the one it was (a disk that is not mounted): never
- * NOT_FOUND then. DISK for what else the disk does.
+ * Errors of all calls: STORE_OFFLINE when the store's folder is not the one it was (a disk that is
+ * not mounted): never NOT_FOUND then. DISK for what else the disk does.
  */
 
 import type { StripeDescriptor } from '@moyai/protocol'
@@ -13,33 +14,49 @@ import type { StripeDescriptor } from '@moyai/protocol'
 /** Names one shard: vault and pack are 32 bytes each. */
 export type ShardId = { vault: Uint8Array; pack: Uint8Array; index: number }
 
-/** A shard on its way in. Exactly one of `commit` and `abort` ends it; after a failed `write`, `abort` does. */
+/**
+ * A shard on its way in. Exactly one of `commit` and `abort` ends it; after a failed `write`,
+ * `abort` does.
+ */
 export interface ShardWriter {
   readonly descriptor: StripeDescriptor
-  /** Takes the next bytes of the shard; they are on their way to the disk when it resolves. TOO_LARGE beyond its end. */
+  /**
+   * Takes the next bytes of the shard; they are on their way to the disk when it resolves.
+   * TOO_LARGE beyond its end.
+   */
   write(bytes: Uint8Array): Promise<void>
   /**
-   * Makes the shard durable. TRUNCATED when bytes are missing, HASH_MISMATCH when they are not the shard's;
-   * STORE_TAINTED; NO_SPACE. After any error the shard must not be acknowledged, though its file may be there.
+   * Makes the shard durable. TRUNCATED when bytes are missing, HASH_MISMATCH when they are not the
+   * shard's; STORE_TAINTED; NO_SPACE. After any error the shard must not be acknowledged, though
+   * its file may be there.
    */
   commit(): Promise<void>
   /** Gives up and cleans up; never throws. Fine after `commit`, and more than once. */
   abort(): Promise<void>
 }
 
-/** `had`: this shard is already here, was just read and verified in full, and is durable: acknowledge it. */
+/**
+ * `had`: this shard is already here, was just read and verified in full, and is durable:
+ * acknowledge it.
+ */
 export type ShardPut =
   | { had: true; descriptor: StripeDescriptor }
   | { had: false; writer: ShardWriter }
 
-/** An open shard. Its header is verified; the bytes that `read` gives are not: their receiver has the proof. */
+/**
+ * An open shard. Its header is verified; the bytes that `read` gives are not: their receiver has
+ * the proof.
+ */
 export interface ShardReader {
   readonly descriptor: StripeDescriptor
   readonly envelope: Uint8Array
   readonly index: number
   /** 32 bytes for each 16 KiB of the shard. */
   readonly groups: Uint8Array
-  /** Bytes `[offset, offset + length)` of the shard, which must be within it; SHARD_DAMAGED when they are not there. */
+  /**
+   * Bytes `[offset, offset + length)` of the shard, which must be within it; SHARD_DAMAGED when
+   * they are not there.
+   */
   read(offset: number, length: number): Promise<Uint8Array>
   close(): Promise<void>
 }
@@ -55,20 +72,25 @@ export type ShardPage = {
 
 export interface ShardStore {
   /**
-   * Begins to take shard `index` of the stripe that `envelope` describes. Whether its vault may store here is decided
-   * above. A damaged file of that shard is replaced by `commit`.
-   * What `openStripe` throws; MALFORMED for an index beyond the stripe; QUOTA, NO_SPACE, BUSY, STORE_TAINTED.
+   * Begins to take shard `index` of the stripe that `envelope` describes. Whether its vault may
+   * store here is decided above. A damaged file of that shard is replaced by `commit`. What
+   * `openStripe` throws; MALFORMED for an index beyond the stripe; QUOTA, NO_SPACE, BUSY,
+   * STORE_TAINTED.
    */
   put(o: { envelope: Uint8Array; index: number }): Promise<ShardPut>
-  /** True when the shard's file is here, its header right and its length whole. The payload is not read. */
+  /**
+   * True when the shard's file is here, its header right and its length whole. The payload is not
+   * read.
+   */
   has(id: ShardId): Promise<boolean>
   /** NOT_FOUND; SHARD_DAMAGED when a file is there but its header or its length is wrong. */
   open(id: ShardId): Promise<ShardReader>
   /** Reads the whole shard and compares it with its hash. NOT_FOUND, SHARD_DAMAGED. */
   verify(id: ShardId): Promise<void>
   /**
-   * What is here, read from the names of the files alone and sorted by vault, pack and index; of one vault, or of all.
-   * `cursor` is the `next` of the page before; MALFORMED when it is not. `limit` items at most.
+   * What is here, read from the names of the files alone and sorted by vault, pack and index; of
+   * one vault, or of all. `cursor` is the `next` of the page before; MALFORMED when it is not.
+   * `limit` items at most.
    */
   list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage>
   /** The shards of one stripe that are here with a right header; usually one, none is no error. */

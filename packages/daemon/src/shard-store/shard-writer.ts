@@ -19,7 +19,10 @@ export type WriterHooks = {
   sync(run: () => Promise<void>): Promise<void>
   /** Puts the finished temporary file in its place, durably. */
   publish(): Promise<void>
-  /** Removes the temporary file if it is still there, and gives the reserved space back; never throws. */
+  /**
+   * Removes the temporary file if it is still there, and gives the reserved space back; never
+   * throws.
+   */
   discard(): Promise<void>
 }
 

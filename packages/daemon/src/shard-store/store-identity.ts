@@ -1,9 +1,10 @@
 /**
- * Is this the store's own folder? A disk that is not mounted looks like an empty folder, and "empty" would be answered
- * with "I do not have that shard", upon which others would repair what is not lost.
+ * Is this the store's own folder? A disk that is not mounted looks like an empty folder, and
+ * "empty" would be answered with "I do not have that shard", upon which others would repair what is
+ * not lost.
  *
- * A random id lies in the store's folder, and the same one beside the folder. Only where neither is there, a store is
- * new.
+ * A random id lies in the store's folder, and the same one beside the folder. Only where neither is
+ * there, a store is new.
  */
 
 import { MoyaiError, equalBytes, fromHex, fromUtf8, toHex, utf8 } from '@moyai/protocol'
@@ -23,8 +24,8 @@ export function markerPath(root: string): string {
 }
 
 /**
- * The id of the store in folder `root`: read, or made when the store is new. Throws only what the disk does: a store
- * that is not the expected one shows at `checkIdentity`.
+ * The id of the store in folder `root`: read, or made when the store is new. Throws only what the
+ * disk does: a store that is not the expected one shows at `checkIdentity`.
  */
 export async function adoptIdentity(o: {
   disk: Disk

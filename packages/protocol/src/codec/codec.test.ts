@@ -45,7 +45,8 @@ function notEnough(error: unknown): boolean {
 
 describe('matrix', () => {
   it('has an identity on top and every k rows of it are independent', () => {
-    // Goal: the two properties the code rests on. Method: all k-subsets of rows of some small codes.
+    // Goal: the two properties the code rests on. Method: all k-subsets of rows of some small
+    // codes.
     for (const [k, m] of [
       [1, 3],
       [2, 3],
@@ -81,7 +82,8 @@ for (const [name, codec] of codecs) {
     })
 
     it('rebuilds all shards from any k, parity too', () => {
-      // Goal: any k of k+m are enough. Method: random codes, lengths and losses up to m; lost shards are garbage.
+      // Goal: every k of k+m are enough. Method: random codes, lengths and losses up to m; lost
+      // shards are garbage.
       fc.assert(
         fc.property(
           codes,
@@ -106,7 +108,8 @@ for (const [name, codec] of codecs) {
     })
 
     it('rebuilds every pattern of losses of small codes', () => {
-      // Goal: no pattern is special. Method: all subsets of 2+3 and 1+4, refused exactly when fewer than k remain.
+      // Goal: no pattern is special. Method: all subsets of 2+3 and 1+4, refused exactly when fewer
+      // than k remain.
       for (const code of [
         { k: 2, m: 3 },
         { k: 1, m: 4 },
@@ -166,7 +169,8 @@ for (const [name, codec] of codecs) {
 
 describe('codecs', () => {
   it('agree byte for byte', () => {
-    // Goal: one may take over from the other. Method: random codes, lengths around the strip of the wasm one.
+    // Goal: one may take over from the other. Method: random codes, lengths around the strip of the
+    // wasm one.
     const [first, second] = codecs.map(([, codec]) => codec) as [Codec, Codec]
     fc.assert(
       fc.property(
@@ -185,7 +189,8 @@ describe('codecs', () => {
   })
 
   it('survive thousands of calls of changing codes with bounded memory', () => {
-    // Goal: the leak of the reference package stays bounded and no view goes stale. Method: 2000 stripes.
+    // Goal: the leak of the reference package stays bounded and no view goes stale. Method: 2000
+    // stripes.
     const codec = reedSolomonErasureCodec(readFileSync(WASM))
     const before = process.memoryUsage().arrayBuffers + process.memoryUsage().external
     for (let round = 0; round < 2000; round++) {

@@ -98,8 +98,8 @@ export function invertMatrix(matrix: Matrix): Matrix {
 }
 
 /**
- * The (k+m) × k generator matrix: the Vandermonde matrix of `row ^ column`, times the inverse of its own top
- * square, so that the first k rows are the identity (spec/code.md §3).
+ * The (k+m) × k generator matrix: the Vandermonde matrix of `row ^ column`, times the inverse of
+ * its own top square, so that the first k rows are the identity (spec/code.md §3).
  */
 export function generatorMatrix(k: number, m: number): Matrix {
   const vandermonde = Array.from({ length: k + m }, (_row, row) =>

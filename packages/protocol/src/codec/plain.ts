@@ -38,7 +38,8 @@ function reconstruct(
   const matrix = generatorMatrix(code.k, code.m)
   const rows = (indexes: readonly number[]): Matrix =>
     indexes.map((i) => defined(matrix[i], 'a row of the generator'))
-  // Any k rows of the generator are independent: their inverse leads from those shards back to the data.
+  // Any k rows of the generator are independent: their inverse leads from those shards back to the
+  // data.
   const fromSources = multiplyMatrices(rows(targets), invertMatrix(rows(sources)))
   combine(fromSources, { shards, shardLength, sources, targets })
 }

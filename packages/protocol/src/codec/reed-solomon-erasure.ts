@@ -4,13 +4,15 @@
  * What has to be known of version 0.1.0 of that package, each found by running it:
  * - its JavaScript wrapper does not export the memory, so the `.wasm` is instantiated here;
  * - shards may lie only in pages that we grew ourselves, where its allocator never looks;
- * - it leaks about a kilobyte at every call and grows its memory now and then, which detaches all views: no view of
- *   it may leave this file, and an instance is replaced once it has grown by LEAK_BYTES_MAX;
- * - `reconstruct` restores data shards only, and returns 0 with lost parity still lost: parity is encoded again;
+ * - it leaks about a kilobyte at every call and grows its memory now and then, which detaches all
+ *   views: no view of it may leave this file, and an instance is replaced once it has grown by
+ *   LEAK_BYTES_MAX;
+ * - `reconstruct` restores data shards only, and returns 0 with lost parity still lost: parity is
+ *   encoded again;
  * - it knows no code without parity.
  *
- * The work goes strip by strip through a small window, which stays in the processor's cache: that is no slower than
- * whole shards in place, although it copies.
+ * The work goes strip by strip through a small window, which stays in the processor's cache: that
+ * is no slower than whole shards in place, although it copies.
  */
 
 import { assert } from '../assert.ts'
@@ -19,7 +21,10 @@ import { CODE_K_MAX, CODE_M_MAX } from '../limits.ts'
 import { assertStripe, checkPresent } from './codec.ts'
 import type { Code, Codec } from './codec.ts'
 
-/** Bytes of each shard that one call works on: 14 shards of it are 448 KiB, within a second-level cache. */
+/**
+ * Bytes of each shard that one call works on: 14 shards of it are 448 KiB, within a second-level
+ * cache.
+ */
 const STRIP_BYTES = 32 * 1024
 const PAGE_BYTES = 64 * 1024
 /** 8 MiB of leak are some thousand calls; a new instance costs a fraction of a millisecond. */

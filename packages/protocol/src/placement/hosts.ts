@@ -7,7 +7,7 @@ import { CODE_M_MAX } from '../limits.ts'
 export type HostFacts = {
   /** Lowercase hex of its Ed25519 public key. */
   id: string
-  /** Organisation: any text that is equal for hosts of one organisation. */
+  /** Organisation: a text that is equal for hosts of one organisation. */
   org: string
   site: string
   /** `self` means run by its own people: then its site is its provider. */
@@ -41,8 +41,9 @@ export function policyText(policy: Policy): string {
 }
 
 /**
- * The policy of a text such as `host=2 site=1`, kinds that are not named taken from `base`. CONFIG_INVALID for an
- * unknown kind, a kind named twice, or anything but a whole number from 0 to CODE_M_MAX.
+ * The policy of a text such as `host=2 site=1`, kinds that are not named taken from `base`.
+ * CONFIG_INVALID for an unknown kind, a kind named twice, or anything but a whole number from 0 to
+ * CODE_M_MAX.
  */
 export function parsePolicy(text: string, base: Policy = DEFAULT_POLICY): Policy {
   const policy = { ...base }

@@ -1,6 +1,6 @@
 /**
- * Which hosts: spec/placement.md §3. One shard of a stripe per host, never the owner's own, only hosts that are
- * online, caps per site and provider.
+ * Which hosts: spec/placement.md §3. One shard of a stripe per host, never the owner's own, only
+ * hosts that are online, caps per site and provider.
  */
 
 import { assert } from '../assert.ts'
@@ -13,7 +13,9 @@ import type { HostFacts, Policy } from './hosts.ts'
 import { holdersOf, placementCaps } from './plan.ts'
 import { Spread } from './spread.ts'
 
-/** A host with all the free space of the emptiest one draws this often, one with little of it once. */
+/**
+ * A host with all the free space of the emptiest one draws this often, one with little of it once.
+ */
 const DRAWS_MAX = 8
 
 export type PlaceOptions = {
@@ -36,8 +38,9 @@ export type PlaceOptions = {
 export type Placement = { assignment: (string | undefined)[] }
 
 /**
- * Assigns hosts to all shards that are not placed yet: as many as the rules allow, sites loaded evenly, the order of
- * hosts drawn by rendezvous hashing in proportion to free space. Same arguments, same answer.
+ * Assigns hosts to all shards that are not placed yet: as many as the rules allow, sites loaded
+ * evenly, the order of hosts drawn by rendezvous hashing in proportion to free space. Same
+ * arguments, same answer.
  */
 export function placeShards(o: PlaceOptions): Placement {
   assert(isCode(o.code), 'a code within the limits')
@@ -76,8 +79,8 @@ function isEligible(host: HostFacts, o: PlaceOptions): boolean {
 }
 
 /**
- * Hosts in weighted rendezvous order: the hash of stripe and host gives eight draws, a host counts the first 1 to 8 of
- * them by its free space, and the highest draw goes first.
+ * Hosts in weighted rendezvous order: the hash of stripe and host gives eight draws, a host counts
+ * the first 1 to 8 of them by its free space, and the highest draw goes first.
  */
 function rendezvousOrder(hosts: readonly HostFacts[], stripe: Uint8Array): HostFacts[] {
   let freeMax = 1
@@ -94,7 +97,10 @@ function rendezvousOrder(hosts: readonly HostFacts[], stripe: Uint8Array): HostF
   return draws.map(({ host }) => host)
 }
 
-/** Shards below which a stripe counts as not stored at all: with fewer, one loss more is the end of it. */
+/**
+ * Shards below which a stripe counts as not stored at all: with fewer, one loss more is the end of
+ * it.
+ */
 export function minimumShards({ k, m }: Code): number {
   return k + Math.min(1, m)
 }

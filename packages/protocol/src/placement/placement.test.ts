@@ -31,7 +31,9 @@ function host(number: number, facts: Partial<HostFacts> = {}): HostFacts {
   }
 }
 
-/** `count` hosts, dealt out evenly over `sites`; host 0 is the owner and lives in a site of its own. */
+/**
+ * `count` hosts, dealt out evenly over `sites`; host 0 is the owner and lives in a site of its own.
+ */
 function pool(count: number, sites: number): HostFacts[] {
   return Array.from({ length: count }, (_, i) =>
     host(i, { site: i === 0 ? 'owner' : `site-${i % sites}` }),
@@ -110,7 +112,8 @@ describe('planCode', () => {
   })
 
   it('reproduces the table that was simulated', () => {
-    // Goal: the codes whose yearly risk is known. Method: research table, even sites, one provider per site.
+    // Goal: the codes whose yearly risk is known. Method: research table, even sites, one provider
+    // per site.
     const table: Record<number, Record<number, string>> = {
       4: { 2: '1+2', 3: '1+2' },
       5: { 2: '1+3', 3: '1+2', 4: '2+2' },
@@ -140,7 +143,8 @@ describe('planCode', () => {
   })
 
   it('gives codes that can be placed, and says truly whether the policy is met', () => {
-    // Goal: no promise that the placement cannot keep. Method: random pools, all online with room, placed and counted.
+    // Goal: no promise that the placement cannot keep. Method: random pools, all online with room,
+    // placed and counted.
     fc.assert(
       fc.property(pools, policies, classes, (hosts, policy, kind) => {
         const awake = hosts.map((one) => ({ ...one, online: true, freeBytes: 1e9 }))
@@ -213,7 +217,8 @@ describe('planCode', () => {
 
 describe('placeShards', () => {
   it('never breaks a rule', () => {
-    // Goal: distinct holders, never the owner, only online ones with room, caps kept. Method: random pools and codes.
+    // Goal: distinct holders, never the owner, only online ones with room, caps kept. Method:
+    // random pools and codes.
     fc.assert(
       fc.property(
         pools,
@@ -278,8 +283,9 @@ describe('placeShards', () => {
   })
 
   it('places every small pool exhaustively', () => {
-    // Goal: no small pool is special. Method: all pools of up to 5 holders over 3 sites and 2 providers, planned and
-    // placed: everything is placed, and what the plan calls met survives the worst loss.
+    // Goal: no small pool is special. Method: all pools of up to 5 holders over 3 sites and 2
+    // providers, planned and placed: everything is placed, and what the plan calls met survives the
+    // worst loss.
     for (let holders = 1; holders <= 5; holders++) {
       for (let number = 0; number < 6 ** holders; number++) {
         const hosts = [host(0, { site: 'owner' })]
@@ -312,7 +318,8 @@ describe('placeShards', () => {
   })
 
   it('leaves placed shards where they are and counts them', () => {
-    // Goal: a retry continues. Method: random first halves, then the rest; never two shards on one host.
+    // Goal: a retry continues. Method: random first halves, then the rest; never two shards on one
+    // host.
     fc.assert(
       fc.property(pools, fc.integer({ min: 0, max: 10 }), (hosts, kept) => {
         const code = planCode({ hosts, owner: OWNER, class: 'data' }).code
@@ -354,7 +361,8 @@ describe('placeShards', () => {
   })
 
   it('uses hosts in proportion to their free space, and all of them', () => {
-    // Goal: no host fills up while others are empty. Method: 4000 stripes over ten hosts, one with a tenth of the room.
+    // Goal: no host fills up while others are empty. Method: 4000 stripes over ten hosts, one with
+    // a tenth of the room.
     const hosts = pool(11, 10).map((one, i) => ({ ...one, freeBytes: i === 5 ? 1e8 : 1e9 }))
     const counts = new Map<string, number>()
     for (let i = 0; i < 4000; i++) {
@@ -397,7 +405,8 @@ function slowly(
 
 describe('survives', () => {
   it('equals the definition', () => {
-    // Goal: a figure people rely on. Method: random shards, with copies and strangers, against brute force.
+    // Goal: a figure people rely on. Method: random shards, with copies and strangers, against
+    // brute force.
     fc.assert(
       fc.property(
         fc.array(hostFacts, { minLength: 1, maxLength: 7 }),
@@ -421,7 +430,8 @@ describe('survives', () => {
   })
 
   it('errs on the safe side beyond what it searches', () => {
-    // Goal: with many copies the figure may be low, never high. Method: 20 hosts, each shard twice: 1+9 survives 19.
+    // Goal: with many copies the figure may be low, never high. Method: 20 hosts, each shard twice:
+    // 1+9 survives 19.
     const hosts = pool(20, 20)
     const shards = hosts.map((one, i) => ({ index: i % 10, host: one.id }))
     const found = survives({ shards, hosts, code: { k: 1, m: 9 } })
@@ -474,7 +484,8 @@ describe('minimumShards and policies', () => {
 
 describe('vectors', () => {
   it('are agreed with', () => {
-    // Goal: another implementation can check its decisions. Method: plans and survivals of test/vectors/placement.
+    // Goal: another implementation can check its decisions. Method: plans and survivals of
+    // test/vectors/placement.
     const url = new URL('../../../../test/vectors/placement/placement.json', import.meta.url)
     const vectors = JSON.parse(readFileSync(url, 'utf8')) as Vectors
     for (const { name, hosts, owner, policy, expect } of vectors.plans) {

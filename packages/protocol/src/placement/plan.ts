@@ -1,9 +1,9 @@
 /**
  * Which code: spec/placement.md §2.
  *
- * The figure that decides is the margin: machines that may still be lost after the worst site has gone. Each step of
- * it is worth three to ten times in yearly risk. Caps per site and provider come first, then the margin, then the
- * largest k that has it, which is the least overhead.
+ * The figure that decides is the margin: machines that may still be lost after the worst site has
+ * gone. Each step of it is worth three to ten times in yearly risk. Caps per site and provider come
+ * first, then the margin, then the largest k that has it, which is the least overhead.
  */
 
 import type { Code } from '../codec/codec.ts'
@@ -15,9 +15,14 @@ import { placeableOf } from './spread.ts'
 import type { Caps } from './spread.ts'
 import type { StripeClass } from '../stripe/index.ts'
 
-/** Above eight data shards a repair moves nine shards to rebuild one, and more hosts must be awake to read. */
+/**
+ * Above eight data shards a repair moves nine shards to rebuild one, and more hosts must be awake
+ * to read.
+ */
 export const PLAN_K_MAX = 8
-/** Above fourteen shards a stripe needs more hosts at once than a business of this size has awake. */
+/**
+ * Above fourteen shards a stripe needs more hosts at once than a business of this size has awake.
+ */
 export const PLAN_SHARDS_MAX = 14
 /** Up to this many holders, copies are few and may cost more. */
 const SMALL_POOL_HOLDERS = 5
@@ -28,7 +33,10 @@ const OVERHEAD_MIN = 1.75
 
 export type CodePlan = {
   code: Code
-  /** Machines that may still be lost after the worst site has gone (of a single site: beyond one machine). */
+  /**
+   * Machines that may still be lost after the worst site has gone (of a single site: beyond one
+   * machine).
+   */
   margin: number
   /** True when this pool, with this code, can survive all that the policy asks for. */
   met: boolean
@@ -39,7 +47,9 @@ export type CodePlan = {
 }
 
 export type PlanOptions = {
-  /** Every certified host of the pool, online or not: a code must not depend on who is away tonight. */
+  /**
+   * Every certified host of the pool, online or not: a code must not depend on who is away tonight.
+   */
   hosts: readonly HostFacts[]
   /** Id of the owner's host, which is never a holder of its own stripes. */
   owner: string
@@ -72,7 +82,9 @@ export function planCode(options: PlanOptions): CodePlan {
 
 type Pool = { count: number; policy: Policy; placeable: (caps: Caps) => number }
 
-/** The caps under which a code survives what the policy asks for; no cap where it asks for nothing. */
+/**
+ * The caps under which a code survives what the policy asks for; no cap where it asks for nothing.
+ */
 export function policyCaps({ k, m }: Code, policy: Policy): Caps {
   return {
     site: policy.site === 0 ? k + m : Math.floor(m / policy.site),
@@ -98,7 +110,10 @@ function pickForPolicy(pool: Pool): Code {
   throw new MoyaiError('INTERNAL', `no code for ${pool.count} holders`)
 }
 
-/** The largest k that reaches the target margin, with the smallest m; the target sinks only when none does. */
+/**
+ * The largest k that reaches the target margin, with the smallest m; the target sinks only when
+ * none does.
+ */
 function pickForMargin(pool: Pool): Code | undefined {
   const small = pool.count <= SMALL_POOL_HOLDERS
   const highest = pool.count >= 16 ? 3 : 2
@@ -170,14 +185,18 @@ function describe(
   }
   const met = gaps.length === 0
   const margin = marginOf(code, pool) ?? Math.min(0, code.m - 1)
-  const head = `${code.k}+${code.m} on ${holders.length} possible holder${holders.length === 1 ? '' : 's'}`
+  const plural = holders.length === 1 ? '' : 's'
+  const head = `${code.k}+${code.m} on ${holders.length} possible holder${plural}`
   const explain = met
-    ? `${head}: any ${code.m} hosts may be lost, or a whole site and ${margin} more`
+    ? `${head}: survives ${code.m} hosts, or a whole site and ${margin} more`
     : `${head}: ${gaps.join('; ')}`
   return { code, margin, met, gaps, explain }
 }
 
-/** True when a stripe can lie so that `policy.org` organisations may vanish; of one organisation it is not asked. */
+/**
+ * True when a stripe can lie so that `policy.org` organisations may vanish; of one organisation it
+ * is not asked.
+ */
 function organisationsSuffice(
   code: Code,
   { holders, policy }: { holders: readonly HostFacts[]; policy: Policy },
@@ -195,8 +214,8 @@ function organisationsSuffice(
 }
 
 /**
- * The caps that a placement keeps: those of the policy, or, where this pool's hosts (online or not) cannot keep
- * them, the lowest that they can: first the provider's is raised, then the site's.
+ * The caps that a placement keeps: those of the policy, or, where this pool's hosts (online or not)
+ * cannot keep them, the lowest that they can: first the provider's is raised, then the site's.
  */
 export function placementCaps(o: {
   hosts: readonly HostFacts[]

@@ -1,9 +1,11 @@
 /**
- * Choosing hosts under caps: at most so many of one site and so many of one provider, as many hosts as possible.
+ * Choosing hosts under caps: at most so many of one site and so many of one provider, as many hosts
+ * as possible.
  *
- * A host is an edge between its site and its provider, and a choice is a set of edges with bounded degrees: the
- * largest one is found by augmenting paths, exactly, so a placement that exists is never missed. (A third kind of
- * domain would make the question NP-hard; organisations are therefore only preferred, see plan.ts.)
+ * A host is an edge between its site and its provider, and a choice is a set of edges with bounded
+ * degrees: the largest one is found by augmenting paths, exactly, so a placement that exists is
+ * never missed. (A third kind of domain would make the question NP-hard; organisations are
+ * therefore only preferred, see plan.ts.)
  */
 
 import { defined } from '../assert.ts'
@@ -23,8 +25,8 @@ export class Spread {
   readonly #providerLoads = new Map<string, number>()
 
   /**
-   * `candidates` in order of preference; each may be chosen once. `fixed` hosts already have a shard: they count
-   * for the caps and are never given back.
+   * `candidates` in order of preference; each may be chosen once. `fixed` hosts already have a
+   * shard: they count for the caps and are never given back.
    */
   constructor(candidates: readonly HostFacts[], fixed: readonly HostFacts[] = []) {
     this.#candidates = candidates
@@ -40,7 +42,10 @@ export class Spread {
     return this.#chosen.size
   }
 
-  /** Chooses hosts until there are `count`, or as many as the caps allow. Never takes the number back. */
+  /**
+   * Chooses hosts until there are `count`, or as many as the caps allow. Never takes the number
+   * back.
+   */
   grow(count: number, caps: Caps): void {
     while (this.#chosen.size < count && this.#augment(caps));
   }
@@ -75,7 +80,10 @@ export class Spread {
     return false
   }
 
-  /** What could be taken if a chosen host of a full provider were given back: others of that host's site. */
+  /**
+   * What could be taken if a chosen host of a full provider were given back: others of that host's
+   * site.
+   */
   *#exchanges(from: Step, o: { provider: string; seenSites: Set<string> }): Generator<Step> {
     for (const instead of this.#chosen) {
       if (domainOf(instead, 'provider') !== o.provider) continue
@@ -100,9 +108,13 @@ export class Spread {
   }
 }
 
-/** A function that says how many hosts can be chosen under caps, `countMax` at most; answers are remembered. */
+/**
+ * A function that says how many hosts can be chosen under caps, `countMax` at most; answers are
+ * remembered.
+ */
 export function placeableOf(hosts: readonly HostFacts[], countMax: number): (caps: Caps) => number {
-  // More than countMax hosts of the same site and provider make no difference: hundreds of hosts stay cheap.
+  // More than countMax hosts of the same site and provider make no difference: hundreds of hosts
+  // stay cheap.
   const groups = new Map<string, HostFacts[]>()
   for (const host of hosts) {
     const key = JSON.stringify([domainOf(host, 'site'), domainOf(host, 'provider')])

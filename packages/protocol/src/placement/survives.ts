@@ -1,18 +1,24 @@
-/** What may still be lost: spec/placement.md §4. Computed from shards that were found healthy, not from a plan. */
+/**
+ * What may still be lost: spec/placement.md §4. Computed from shards that were found healthy, not
+ * from a plan.
+ */
 
 import type { Code } from '../codec/codec.ts'
 import { DOMAIN_KINDS, domainOf } from './hosts.ts'
 import type { HostFacts, Policy } from './hosts.ts'
 
-/** Above this many domains that share shards, the exact search (2^n sets) gives way to a bound on the safe side. */
+/**
+ * Above this many domains that share shards, the exact search (2^n sets) gives way to a bound on
+ * the safe side.
+ */
 const EXACT_DOMAINS_MAX = 16
 
 /**
- * How many whole hosts, sites, providers and organisations may vanish, whichever they are, and `k` different healthy
- * shards remain. −1 in all four when there are fewer than `k` now. Copies of one shard on several hosts count once.
- * Hosts that are not in `hosts` count as one site, provider
- * and organisation together. Exact, except that with copies of one shard in
- * different domains and more than 16 domains the figure may be lower than the truth, never higher.
+ * How many whole hosts, sites, providers and organisations may vanish, whichever they are, and `k`
+ * different healthy shards remain. −1 in all four when there are fewer than `k` now. Copies of one
+ * shard on several hosts count once. Hosts that are not in `hosts` count as one site, provider and
+ * organisation together. Exact, except that with copies of one shard in different domains and more
+ * than 16 domains the figure may be lower than the truth, never higher.
  */
 export function survives(o: {
   shards: readonly { index: number; host: string }[]
@@ -42,8 +48,8 @@ function worstCase(domains: readonly Set<number>[], k: number): number {
   const copies = loads.reduce((sum, load) => sum + load, 0)
   const distinct = new Set(domains.flatMap((indexes) => [...indexes])).size
   if (copies > distinct && domains.length <= EXACT_DOMAINS_MAX) return exhaustive(domains, k)
-  // No index in two domains: the worst loss is that of the fullest ones. Otherwise this counts every copy lost as an
-  // index lost, which is the safe side.
+  // No index in two domains: the worst loss is that of the fullest ones. Otherwise this counts
+  // every copy lost as an index lost, which is the safe side.
   let remaining = distinct
   let lost = 0
   for (const load of loads) {

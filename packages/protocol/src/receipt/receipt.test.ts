@@ -63,7 +63,8 @@ describe('receipt', () => {
   })
 
   it('comes back as it was signed', () => {
-    // Goal: decode ∘ encode is the identity. Method: random receipts of both kinds; neither opens as the other.
+    // Goal: decode ∘ encode is the identity. Method: random receipts of both kinds; neither opens
+    // as the other.
     fc.assert(
       fc.property(receipts, logReceipts, (receipt, logReceipt) => {
         const one = signReceipt(receipt, host)

@@ -1,6 +1,6 @@
 /**
- * Receipts: what a holder signs about what it keeps (spec/receipt.md). A receipt is given only after the bytes and
- * their names are on the disk; it is the evidence behind every "protected".
+ * Receipts: what a holder signs about what it keeps (spec/receipt.md). A receipt is given only
+ * after the bytes and their names are on the disk; it is the evidence behind every "protected".
  */
 
 import { assert } from '../assert.ts'
@@ -126,8 +126,9 @@ export function signReceipt(receipt: Receipt, host: Signer): Uint8Array {
 }
 
 /**
- * The receipt of an envelope, verified with the host key that it names: the caller compares that host, and everything
- * else, with what it asked for. MALFORMED, UNKNOWN_VERSION, TOO_LARGE, TRUNCATED, BAD_SIGNATURE.
+ * The receipt of an envelope, verified with the host key that it names: the caller compares that
+ * host, and everything else, with what it asked for. MALFORMED, UNKNOWN_VERSION, TOO_LARGE,
+ * TRUNCATED, BAD_SIGNATURE.
  */
 export function openReceipt(envelope: Uint8Array): Receipt {
   const r = decode('receipt', envelope, receiptSchema)

@@ -58,7 +58,8 @@ describe('shard file', () => {
   })
 
   it('holds every class of shards, and says beforehand where the payload begins', () => {
-    // Goal: a writer reserves the room before it has the hashes. Method: all classes, smallest and largest code.
+    // Goal: a writer reserves the room before it has the hashes. Method: all classes, smallest and
+    // largest code.
     for (const length of SHARD_LENGTHS) {
       for (const [k, m] of [
         [1, 0],
@@ -88,7 +89,8 @@ describe('shard file', () => {
   })
 
   it('refuses every truncation, every flipped bit and any junk', () => {
-    // Goal: total decoding. Method: all prefixes and a bit of every byte of a header; random bytes behind the magic.
+    // Goal: total decoding. Method: all prefixes and a bit of every byte of a header; random bytes
+    // behind the magic.
     const shard = new Uint8Array(65_536).fill(5)
     const envelope = signStripe(stripeOf([shard, shard], 1), vault)
     const header = encodeShardHeader({ descriptor: envelope, index: 0, groups: groupHashes(shard) })

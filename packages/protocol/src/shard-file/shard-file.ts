@@ -1,9 +1,9 @@
 /**
  * Shard files: a shard on a disk, explaining itself (spec/shard-file.md).
  *
- * The header carries the signed descriptor of the stripe, so a holder with an empty database rebuilds its inventory
- * from its files, and k files with the recovery phrase give the data back without any network. The group hashes make a
- * range provable without reading the whole payload.
+ * The header carries the signed descriptor of the stripe, so a holder with an empty database
+ * rebuilds its inventory from its files, and k files with the recovery phrase give the data back
+ * without any network. The group hashes make a range provable without reading the whole payload.
  */
 
 import { assert } from '../assert.ts'
@@ -48,8 +48,8 @@ function payloadOffsetOf(headerLength: number): number {
 }
 
 /**
- * Bytes before the payload of a shard file: header and padding, a multiple of SHARD_PAYLOAD_ALIGNMENT. Known before
- * the payload is.
+ * Bytes before the payload of a shard file: header and padding, a multiple of
+ * SHARD_PAYLOAD_ALIGNMENT. Known before the payload is.
  */
 export function shardPayloadOffset(o: { envelopeLength: number; shardLength: number }): number {
   const groups = (o.shardLength / GROUP_BYTES) * HASH_BYTES
@@ -57,9 +57,9 @@ export function shardPayloadOffset(o: { envelopeLength: number; shardLength: num
 }
 
 /**
- * Header and padding of a shard file; the payload follows. `descriptor` is the envelope, `groups` the group hashes of
- * shard `index`, which must lead to the hash that the descriptor has for it. HASH_MISMATCH when they do not, and what
- * `openStripe` throws.
+ * Header and padding of a shard file; the payload follows. `descriptor` is the envelope, `groups`
+ * the group hashes of shard `index`, which must lead to the hash that the descriptor has for it.
+ * HASH_MISMATCH when they do not, and what `openStripe` throws.
  */
 export function encodeShardHeader(o: {
   descriptor: Uint8Array
@@ -86,9 +86,9 @@ export function encodeShardHeader(o: {
 }
 
 /**
- * Reads the header from the start of a shard file: `bytes` is its first SHARD_HEADER_BYTES_MAX bytes, or all of it.
- * Everything is checked but the payload: MALFORMED, UNKNOWN_VERSION, TOO_LARGE, TRUNCATED, HASH_MISMATCH,
- * BAD_SIGNATURE.
+ * Reads the header from the start of a shard file: `bytes` is its first SHARD_HEADER_BYTES_MAX
+ * bytes, or all of it. Everything is checked but the payload: MALFORMED, UNKNOWN_VERSION,
+ * TOO_LARGE, TRUNCATED, HASH_MISMATCH, BAD_SIGNATURE.
  */
 export function decodeShardHeader(bytes: Uint8Array): ShardHeader {
   if (bytes.length < FIXED_BYTES) throw new MoyaiError('TRUNCATED', 'shard file without a header')

@@ -1,8 +1,9 @@
 /**
  * Stripe descriptors: what a vault signs about one pack and its shards (spec/stripe.md).
  *
- * The descriptor is all that holders, auditors and repairers know of a pack: which shards there are, what each hashes
- * to, and until when nobody may delete them. It says nothing of what is inside.
+ * The descriptor is all that holders, auditors and repairers know of a pack: which shards there
+ * are, what each hashes to, and until when nobody may delete them. It says nothing of what is
+ * inside.
  */
 
 import { assert } from '../assert.ts'
@@ -25,7 +26,10 @@ import {
   VAULT_SALT_BYTES,
 } from '../limits.ts'
 
-/** `data`: packs of file content. `meta`: trees and indexes. `critical`: what everything else is found by. */
+/**
+ * `data`: packs of file content. `meta`: trees and indexes. `critical`: what everything else is
+ * found by.
+ */
 export type StripeClass = 'data' | 'meta' | 'critical'
 
 /** One stripe: spec/stripe.md §1. */
@@ -101,8 +105,9 @@ export function signStripe(descriptor: StripeDescriptor, vault: Signer): Uint8Ar
 }
 
 /**
- * The descriptor of an envelope, its signature verified with the vault key that it names: whether that vault belongs to
- * the pool is for the caller to say. MALFORMED, UNKNOWN_VERSION, TOO_LARGE, TRUNCATED, BAD_SIGNATURE.
+ * The descriptor of an envelope, its signature verified with the vault key that it names: whether
+ * that vault belongs to the pool is for the caller to say. MALFORMED, UNKNOWN_VERSION, TOO_LARGE,
+ * TRUNCATED, BAD_SIGNATURE.
  */
 export function openStripe(envelope: Uint8Array): StripeDescriptor {
   if (envelope.length > STRIPE_ENVELOPE_BYTES_MAX) {
