@@ -255,7 +255,7 @@ describe('placeShards', () => {
     )
   })
 
-  it('places as many as any placement could', () => {
+  it('places as many as can be placed at all', () => {
     // Goal: a place that exists is found. Method: all subsets of small pools, by brute force.
     fc.assert(
       fc.property(
