@@ -10,4 +10,14 @@ export * from './logger.ts'
 export * from './codec.ts'
 export * from './file-system/index.ts'
 export * from './shard-store/index.ts'
+export {
+  createNetwork,
+  type InspectableNetwork,
+  type Member,
+  type Membership,
+  type Network,
+  type NetworkComponents,
+  type NetworkOptions,
+  type ShardClient,
+} from './net/index.ts'
 export { runDaemon, type DaemonOptions } from './daemon.ts'

@@ -113,3 +113,58 @@ const bodies = [
 
 const path = new URL('../../../../../test/vectors/wire/frames.json', import.meta.url)
 writeFileSync(path, `${JSON.stringify({ limits, headers, bodies }, undefined, 2)}\n`)
+
+// ---- shard.json --------------------------------------------------------------------------------------------------
+
+const b = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value)
+const put = { op: 'put', envelope: b(400, 7), index: 3 }
+const get = { op: 'get', vault: b(32, 1), pack: b(32, 2), index: 0, offset: 1000, length: 100 }
+const stat = { op: 'stat', vault: b(32, 1), pack: b(32, 2) }
+const inventory = { op: 'inventory', vault: b(32, 1) }
+const putResponse = { receipt: b(300, 7), had: false }
+const getResponse = { length: 65_536, proof: b(128, 5) }
+const item = { pack: b(32, 2), index: 1, length: 69_632 }
+
+const requests = [
+  body('put', 'request', 'ok', put),
+  body('get', 'request', 'ok', get),
+  body('stat', 'request', 'ok', stat),
+  body('inventory from the start', 'request', 'ok', inventory),
+  body('inventory from a cursor', 'request', 'ok', { ...inventory, cursor: b(1, 9) }),
+  body('unknown op', 'request', 'MALFORMED', { ...stat, op: 'delete' }),
+  body('no op', 'request', 'MALFORMED', { vault: b(32, 1) }),
+  body('unknown key', 'request', 'MALFORMED', { ...stat, force: true }),
+  body('put with an index beyond any code', 'request', 'MALFORMED', { ...put, index: 48 }),
+  body('put with an envelope too long', 'request', 'MALFORMED', { ...put, envelope: b(2049, 7) }),
+  body('put with an envelope too short', 'request', 'MALFORMED', { ...put, envelope: b(64, 7) }),
+  body('get of nothing', 'request', 'MALFORMED', { ...get, length: 0 }),
+  body('get from a negative offset', 'request', 'MALFORMED', { ...get, offset: -1 }),
+  body('get beyond the largest shard', 'request', 'MALFORMED', { ...get, offset: 4_194_304 }),
+  body('get of a vault of 31 bytes', 'request', 'MALFORMED', { ...get, vault: b(31, 1) }),
+  body('inventory with an empty cursor', 'request', 'MALFORMED', { ...inventory, cursor: b(0, 0) }),
+  body('inventory with a cursor too long', 'request', 'MALFORMED', {
+    ...inventory,
+    cursor: b(129, 0),
+  }),
+  body('a request above 4096 bytes', 'request', 'TOO_LARGE', { ...put, envelope: b(4096, 7) }),
+  body('keys out of order', 'request', 'MALFORMED', 'a2657661756c744001626f706473746174'),
+  body('put response', 'put-response', 'ok', putResponse),
+  body('put response without receipt', 'put-response', 'MALFORMED', { had: true }),
+  body('put response with a number', 'put-response', 'MALFORMED', { ...putResponse, had: 1 }),
+  body('get response', 'get-response', 'ok', getResponse),
+  body('get response of one group', 'get-response', 'ok', { length: 1, proof: b(0, 0) }),
+  body('get response of no length', 'get-response', 'MALFORMED', { ...getResponse, length: 0 }),
+  body('get response above any shard', 'get-response', 'MALFORMED', {
+    ...getResponse,
+    length: 4_194_305,
+  }),
+  body('stat response', 'stat-response', 'ok', { items: [{ index: 0, envelope: b(400, 7) }] }),
+  body('stat response of nothing', 'stat-response', 'ok', { items: [] }),
+  body('stat response of 33 shards', 'stat-response', 'MALFORMED', {
+    items: Array.from({ length: 33 }, () => ({ index: 0, envelope: b(65, 7) })),
+  }),
+  body('inventory response', 'inventory-response', 'ok', { items: [item], next: b(8, 3) }),
+  body('last inventory response', 'inventory-response', 'ok', { items: [] }),
+]
+const shardPath = new URL('../../../../../test/vectors/wire/shard.json', import.meta.url)
+writeFileSync(shardPath, `${JSON.stringify({ cases: requests }, undefined, 2)}\n`)
