@@ -17,7 +17,9 @@ import {
   mkdirSync,
   openSync,
   realpathSync,
+  statSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 
 import { assert, MoyaiError, printable } from '@moyai/protocol'
 
@@ -43,12 +45,22 @@ export class SafeTree {
   readonly #hasProc = process.platform === 'linux' && existsSync('/proc/self/fd')
   readonly #open = new Map<SafeDirectory, number>()
 
-  /** Makes the directory `path` if need be and opens it; symlinks in `path` itself are the caller's wish. */
+  /**
+   * Makes the directory `path` if need be and opens it; symlinks in `path` itself are the caller's wish. TARGET_EXISTS
+   * when something else is there, DISK when it cannot be made or opened.
+   */
   constructor(path: string, openMax: number = OPEN_MAX) {
     const made = !existsSync(path)
-    mkdirSync(path, { recursive: true })
-    this.#rootPath = realpathSync(path, { encoding: 'buffer' })
-    this.#rootFd = openSync(this.#rootPath, OPEN_FLAGS)
+    try {
+      makeFolders(path)
+      this.#rootPath = realpathSync(path, { encoding: 'buffer' })
+      this.#rootFd = openSync(this.#rootPath, OPEN_FLAGS)
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? 'error'
+      const isTaken = code === 'EEXIST' || code === 'ENOTDIR'
+      const text = `the target folder cannot be used: ${code}`
+      throw new MoyaiError(isTaken ? 'TARGET_EXISTS' : 'DISK', text, { cause })
+    }
     this.#openMax = openMax
     this.root = { parent: undefined, name: new Uint8Array(), made }
   }
@@ -145,6 +157,19 @@ export class SafeTree {
       parts.unshift(SLASH, at.name)
     }
     return Buffer.concat([this.#rootPath, ...parts])
+  }
+}
+
+/** Like `mkdir -p`. Node's own does not end where a folder refuses every child, as /proc does. */
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || dirname(path) === path || existsSync(dirname(path))) throw error
+    makeFolders(dirname(path))
+    mkdirSync(path)
   }
 }
 

@@ -2,14 +2,13 @@
 
 import { workerData } from 'node:worker_threads'
 
-import { portableHasher } from '@moyai/protocol'
-
 import { loadCodec } from '../../codec.ts'
+import { loadHasher } from '../../store/native-hasher.ts'
 import { Opener } from './open-jobs.ts'
 import type { OpenJob, OpenKeys, RebuildJob } from './open-jobs.ts'
 import { serveThread } from './thread.ts'
 
-const opener = new Opener(workerData as OpenKeys, { hasher: portableHasher, loadCodec })
+const opener = new Opener(workerData as OpenKeys, { hasher: loadHasher(), loadCodec })
 
 const methods = {
   open: (job: OpenJob): ReturnType<Opener['open']> => opener.open(job),

@@ -2,8 +2,7 @@
 
 import { workerData } from 'node:worker_threads'
 
-import { portableHasher } from '@moyai/protocol'
-
+import { loadHasher } from '../../store/native-hasher.ts'
 import { TargetWriter } from '../target/target-writer.ts'
 import type {
   FinishItem,
@@ -19,7 +18,8 @@ import { serveThread } from './thread.ts'
 export type WriterData = { target: string; overwrite: OverwriteMode; chunkIdKey: Uint8Array }
 
 const { target, overwrite, chunkIdKey } = workerData as WriterData
-const keyedHash = (bytes: Uint8Array): Uint8Array => portableHasher.keyedHash(chunkIdKey, bytes)
+const hasher = loadHasher()
+const keyedHash = (bytes: Uint8Array): Uint8Array => hasher.keyedHash(chunkIdKey, bytes)
 let writer: TargetWriter | undefined
 
 /** Made at the first call, so that an unusable target fails a call and not the thread. */
