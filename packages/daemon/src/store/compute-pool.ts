@@ -13,7 +13,7 @@ import type { WalkBatch } from './walker.ts'
 const THREADS_MAX = 2
 
 /** A thread that outgrows this has a bug; its death is better than the machine's. */
-const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 16 }
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 6 }
 
 /** Threads to use on this machine. */
 export function computeThreads(): number {

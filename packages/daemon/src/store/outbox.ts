@@ -163,7 +163,7 @@ export class OutboxFile implements AsyncDisposable {
       if (!equalBytes(start.subarray(0, MAGIC.length), MAGIC)) {
         throw new MoyaiError('MALFORMED', 'not an outbox file')
       }
-      const headerLength = new DataView(start.buffer).getUint32(MAGIC.length)
+      const headerLength = new DataView(start.buffer, start.byteOffset).getUint32(MAGIC.length)
       if (headerLength > HEADER_BYTES_MAX) throw new MoyaiError('TOO_LARGE', 'outbox header')
       const headerBytes = await readExactly(file, headerLength, START_BYTES)
       if (!equalBytes(hasher.hash(headerBytes), start.subarray(MAGIC.length + 4))) {

@@ -2,9 +2,10 @@
  * From chunks to coded, signed packs in the outbox: compress, seal, erasure-code, hash, sign, write.
  *
  * Runs to completion in the calling thread. Compressed blobs are collected in an arena and sealed only when a pack is
- * complete, so that the last blobs of a run can be cut into packs of fitting sizes: a remainder of 2.1 MiB becomes packs
- * of 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory: arena k × 4 MiB, coded buffer (k+m) × 4 MiB, one
- * segment of 1 MiB per kind; pages of them that are never touched cost nothing.
+ * complete, so that a pack is filled from more blobs than it holds, and the last blobs of a run are cut into packs of
+ * fitting sizes: a remainder of 2.1 MiB becomes packs of 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory:
+ * arena (k+1) × 4 MiB, coded buffer (k+m) × 4 MiB, one segment of 1 MiB per kind; pages of them that are never touched
+ * cost nothing.
  *
  * Absent today: decoding a pack again before it is sent. Its chunks are checked against their ids when read.
  */
@@ -12,6 +13,7 @@
 import {
   assert,
   BLOB_CHUNKS_MAX,
+  CHUNK_BYTES_MAX,
   CHUNK_BYTES_MIN,
   compressBlob,
   copyBytes,
@@ -36,12 +38,16 @@ import type {
 import { writeOutboxPack } from './outbox.ts'
 import type { SharedState } from './shared-state.ts'
 
-/** Chunks in one pack: bounds its directory, its index segment and its database batch. */
-export const PACK_CHUNKS_MAX = 32_768
+/** Chunks in one pack: bounds its directory, its index segment and what the main thread decodes at once. */
+export const PACK_CHUNKS_MAX = 16_384
 /** A tail pack may be this empty before it is split. */
 const TAIL_WASTE_MAX = 0.25
-/** Room kept for header, tags and directory when it is decided whether a pack is full. */
-const OVERHEAD_BYTES = 8 * 1024
+
+/** What a pack has besides blobs and their records: footer, tags, frame of the directory. */
+const FOOTER_BYTES = 256
+/** A blob's tag and its record in the directory. */
+const BLOB_OVERHEAD_BYTES = 112
+const CHUNK_OVERHEAD_BYTES = 40
 
 /** What is the same for all packs of a writer. */
 export type PackWriterOptions = {
@@ -110,7 +116,7 @@ export class PackWriter {
     assert(SHARD_LENGTHS.includes(options.shardLengthMax), 'a shard length of the format')
     this.#options = options
     this.#components = components
-    this.#capacity = options.code.k * options.shardLengthMax
+    this.#capacity = options.code.k * options.shardLengthMax + CHUNK_BYTES_MAX
   }
 
   /** Takes a chunk (1 to CHUNK_BYTES_MAX bytes, copied or sealed before it returns). ABORTED, NO_SPACE, DISK. */
@@ -147,11 +153,8 @@ export class PackWriter {
   #blob(kind: BlobKind, raw: Uint8Array, chunks: Pending['chunks']): void {
     const { state } = this.#components
     const { compression, bytes } = compressBlob(raw, this.#options.compressionLevel)
-    const needed = bytes.length + OVERHEAD_BYTES + 64 * chunks.length
-    const used = this.#arenaEnd + 64 * this.#pendingChunks
-    const full =
-      used + needed > this.#capacity || this.#pendingChunks + chunks.length > PACK_CHUNKS_MAX
-    if (full && this.#pending.length > 0) this.#pack(this.#options.shardLengthMax)
+    if (this.#pendingChunks + chunks.length > PACK_CHUNKS_MAX) this.#pack(this.#tailShardLength())
+    while (this.#arenaEnd + bytes.length > this.#capacity) this.#pack(this.#options.shardLengthMax)
     this.#arena ??= new Uint8Array(this.#capacity)
     assert(this.#arenaEnd + bytes.length <= this.#arena.length, 'the blob fits the arena')
     this.#arena.set(bytes, this.#arenaEnd)
@@ -167,8 +170,12 @@ export class PackWriter {
   #tailShardLength(): number {
     const { k } = this.#options.code
     const lengths = SHARD_LENGTHS.filter((length) => length <= this.#options.shardLengthMax)
-    const overhead = PACK_HEADER_BYTES + 1024 + 64 * this.#pendingChunks
-    const total = this.#arenaEnd + overhead + 128 * this.#pending.length
+    const overhead =
+      PACK_HEADER_BYTES +
+      FOOTER_BYTES +
+      CHUNK_OVERHEAD_BYTES * this.#pendingChunks +
+      BLOB_OVERHEAD_BYTES * this.#pending.length
+    const total = this.#arenaEnd + overhead
     const at = lengths.findIndex((length) => length * k >= total)
     const smallest = lengths[at < 0 ? lengths.length - 1 : at] as number
     const smaller = lengths[(at < 0 ? lengths.length - 1 : at) - 1]
@@ -194,7 +201,12 @@ export class PackWriter {
     const salt = random.bytes(32)
     const builder = new PackBuilder({ buffer, dataKey, vault, packClass, salt })
     const left: Pending[] = []
+    const chosen = this.#choose(buffer.length)
     for (const blob of this.#pending) {
+      if (!chosen.has(blob)) {
+        left.push(blob)
+        continue
+      }
       const sealedInput = arena.subarray(blob.offset, blob.offset + blob.length)
       const { kind, compression, rawLength, chunks } = blob
       if (!builder.add({ kind, compression, sealedInput, rawLength, chunks })) left.push(blob)
@@ -206,6 +218,19 @@ export class PackWriter {
     this.#write({ salt, shardLength, shards, blobs: directory.blobs })
     state.add('packs', 1)
     state.add('packedBytes', k * shardLength)
+  }
+
+  /** Blobs for a pack of `length` bytes: large ones first, so that small ones fill the gaps. */
+  #choose(length: number): Set<Pending> {
+    const chosen = new Set<Pending>()
+    let free = length - PACK_HEADER_BYTES - FOOTER_BYTES
+    for (const blob of this.#pending.toSorted((a, b) => b.length - a.length)) {
+      const needed = blob.length + BLOB_OVERHEAD_BYTES + CHUNK_OVERHEAD_BYTES * blob.chunks.length
+      if (needed > free) continue
+      chosen.add(blob)
+      free -= needed
+    }
+    return chosen
   }
 
   /** Moves the blobs that found no room to the start of the arena. */

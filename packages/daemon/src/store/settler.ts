@@ -52,6 +52,7 @@ export class Settler {
     const { index, logger, pool } = this.#components
     const patience = o.patienceMs === undefined ? {} : { patienceMs: o.patienceMs }
     const sender = new Sender({ outbox: this.#outbox, ...patience }, this.#components)
+    await index.recover()
     for (const name of await listOutbox(this.#outbox)) {
       const pack = fromHex(name)
       if ((await index.stripe(pack)) !== undefined) continue

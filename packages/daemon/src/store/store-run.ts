@@ -106,6 +106,8 @@ export class StoreRun {
   readonly #began: number
   readonly #started: number
   readonly #indexPacks: Uint8Array[] = []
+  /** Packs that the index segments of this run describe. */
+  readonly #unpublished: Uint8Array[] = []
   #counts = newCounts()
   #phase: StoreStatusEvent['phase'] = 'scanning'
   #current = ''
@@ -265,9 +267,8 @@ export class StoreRun {
     await this.#queue.idle()
     let segments: Uint8Array[] = []
     let bytes = 0
-    let any = false
-    for await (const { segment } of this.#components.index.unpublished()) {
-      any = true
+    for await (const { pack, segment } of this.#components.index.unpublished()) {
+      this.#unpublished.push(pack)
       segments.push(segment)
       bytes += segment.length
       if (bytes < SEGMENTS_BYTES_MAX) continue
@@ -276,7 +277,11 @@ export class StoreRun {
       bytes = 0
     }
     // packs that wait in the walker's memory are unpublished, too
-    if (any || this.#state.read('treeBlobs') > 0 || this.#state.read('treeBytesAdded') > 0) {
+    if (
+      this.#unpublished.length > 0 ||
+      this.#state.read('treeBlobs') > 0 ||
+      this.#state.read('treeBytesAdded') > 0
+    ) {
       await threads.addIndex(segments)
       await threads.flushMetadata()
     }
@@ -287,14 +292,12 @@ export class StoreRun {
     const { log, random, index } = this.#components
     const { bundle } = this.#options
     const snapshot = this.#snapshot(walked.root)
-    const packs: Uint8Array[] = []
-    for await (const { pack } of index.unpublished()) packs.push(pack)
     this.#abort.signal.throwIfAborted()
     const appended = await log.append({
       kind: 'snapshot',
       seal: (place) => sealSnapshot({ bundle, ...place, snapshot, random }),
     })
-    await index.published(packs)
+    await index.published([...this.#unpublished, ...this.#indexPacks])
     return appended
   }
 

@@ -2,12 +2,12 @@
  * The vault's index: where each chunk is, what each stripe is, and who said to have which shard.
  *
  * Everything here is a cache of what the pool holds (`rebuild-index.ts` makes it again from hosts and keys), but it is
- * written with the disk's acknowledgement, because a chunk that is in the index is never sent again. One batch per
- * pack: its stripe, its chunks and its receipts are there together or not at all.
+ * written with the disk's acknowledgement, because a chunk that is in the index is never sent again. A pack's chunks are
+ * written in pieces, its stripe last; a mark says that it is under way, and `recover` removes what was left half done.
  *
  * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → pack, blob, offset, length · `blob` pack, blob → place in
  * the pack · `receipt` pack, shard index → host, receipt · `unpublished` pack → index segment that no committed
- * snapshot names yet · `unsettled` pack → count of shards without a holder · `vault-state` for the generation.
+ * snapshot names yet · `unsettled` pack → count of shards without a holder · `recording` pack under way · `vault-state` for the generation.
  */
 
 import { assert, concatBytes, fromHex, MoyaiError, openStripe, toHex, utf8 } from '@moyai/protocol'
@@ -53,6 +53,8 @@ const CHUNK_VALUE_BYTES = 44
 const BLOB_VALUE_BYTES = 14
 /** Chunk ids fetched by one `getMany`. */
 const LOOKUP_BATCH = 1024
+/** Records written at once: about 1 KiB of objects each. */
+const RECORD_BATCH = 2048
 const GENERATION_KEY: Uint8Array = utf8('generation')
 
 function damaged(what: string): MoyaiError {
@@ -152,7 +154,9 @@ export class VaultIndex {
   readonly #receipts: Table
   readonly #unpublished: Table
   readonly #unsettled: Table
+  readonly #recording: Table
   readonly #state: Table
+  #turn: Promise<void> = Promise.resolve()
 
   constructor(database: Database) {
     this.#database = database
@@ -162,6 +166,7 @@ export class VaultIndex {
     this.#receipts = database.table('receipt')
     this.#unpublished = database.table('unpublished')
     this.#unsettled = database.table('unsettled')
+    this.#recording = database.table('recording')
     this.#state = database.table('vault-state')
   }
 
@@ -230,10 +235,26 @@ export class VaultIndex {
     for await (const [id] of this.#chunks.iterate()) yield id
   }
 
-  /** Records a pack: one atomic batch, on the disk when it resolves. */
+  /**
+   * Records a pack; all of it is on the disk when it resolves. One pack after another, in pieces: the objects of a
+   * large batch were once the largest part of the daemon's memory.
+   */
   async recordPack(record: PackRecord): Promise<void> {
+    const before = this.#turn
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#turn = promise
+    await before
+    try {
+      await this.#recordPack(record)
+    } finally {
+      resolve()
+    }
+  }
+
+  async #recordPack(record: PackRecord): Promise<void> {
     const { pack } = record.stripe
-    const operations: Operation[] = [this.#stripes.putting(pack, encodeStripe(record.stripe))]
+    await this.#recording.put(pack, Uint8Array.of(1))
+    let operations: Operation[] = []
     for (const blob of record.blobs) {
       // index blobs are found through their pack: nothing refers to them by a chunk id
       if (blob.kind === 'index') continue
@@ -242,7 +263,12 @@ export class VaultIndex {
         const location = { pack, blob: blob.index, offset, length }
         operations.push(this.#chunks.putting(id, encodeLocation(location)))
       }
+      if (operations.length < RECORD_BATCH) continue
+      await this.#database.batch(operations)
+      operations = []
     }
+    operations.push(this.#stripes.putting(pack, encodeStripe(record.stripe)))
+    operations.push(this.#recording.deleting(pack))
     for (const holder of record.holders) operations.push(this.#putHolder(pack, holder))
     if (record.segment !== undefined) {
       operations.push(this.#unpublished.putting(pack, record.segment))
@@ -254,6 +280,20 @@ export class VaultIndex {
         : this.#unsettled.putting(pack, Uint8Array.of(missing)),
     )
     await this.#database.batch(operations)
+  }
+
+  /** Removes the chunks of packs whose recording a crash interrupted: nothing may take them for stored. */
+  async recover(): Promise<void> {
+    const half = new Set<string>()
+    for await (const [pack] of this.#recording.iterate()) {
+      if ((await this.#stripes.get(pack)) === undefined) half.add(toHex(pack))
+      else await this.#recording.del(pack)
+    }
+    if (half.size === 0) return
+    for await (const [id, value] of this.#chunks.iterate()) {
+      if (half.has(toHex(value.subarray(0, 32)))) await this.#chunks.del(id)
+    }
+    for (const name of half) await this.#recording.del(fromHex(name))
   }
 
   /** Packs of which some shards have no holder yet, with their counts. */
@@ -316,6 +356,7 @@ export class VaultIndex {
       this.#receipts,
       this.#unpublished,
       this.#unsettled,
+      this.#recording,
       this.#stripes,
     ]
     for (const table of tables) await table.clear()

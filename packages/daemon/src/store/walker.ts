@@ -30,7 +30,7 @@ import type { WalkCounts } from './walk-counts.ts'
 const BATCH_FILES_MAX = 512
 const BATCH_BYTES_MAX: bigint = 16n * 1024n * 1024n
 /** Entries that wait for their content: about 1 KiB each. */
-const QUEUE_MAX = 8192
+const QUEUE_MAX = 4096
 /** Kernel time stamps advance in ticks of up to 10 ms: a change within the tick of a read would be invisible. */
 const TICK_NS = 10_000_000n
 

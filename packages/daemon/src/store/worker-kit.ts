@@ -11,8 +11,14 @@ import type { PackNotice } from './pack-writer.ts'
 import type { SharedState } from './shared-state.ts'
 
 const MIB = 1024 * 1024
-/** Trees compress well and are read one page at a time: smaller packs, less memory and padding. */
-const SHARD_LENGTHS = { data: 4 * MIB, meta: 4 * MIB } as const
+
+/**
+ * Trees compress well and are read one page at a time, so their packs are smaller: less memory and padding. A pack
+ * holds a directory page or an index segment of 1 MiB in any case.
+ */
+function shardLengthMax(packClass: 'data' | 'meta', k: number): number {
+  return packClass === 'meta' && k > 1 ? MIB : 4 * MIB
+}
 
 /** The pack writer of a worker. */
 export function makePackWriter(
@@ -28,7 +34,7 @@ export function makePackWriter(
   const signer = vaultSigner(bundle)
   const options = {
     code,
-    shardLengthMax: SHARD_LENGTHS[o.packClass],
+    shardLengthMax: shardLengthMax(o.packClass, code.k),
     packClass: o.packClass,
     stripeClass,
     vault: signer.publicKey,
