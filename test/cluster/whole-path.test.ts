@@ -1,6 +1,6 @@
 // Goal: six real processes keep a real folder through the loss of any two of them, and say the truth about it.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
@@ -8,7 +8,7 @@ import { compareFolders } from '@moyai/cli/compare'
 import type { RetrieveSummary, StatusResult, StoreSummary } from '@moyai/protocol'
 
 import { lastMessage, startCluster } from '../helpers/cluster.ts'
-import { makeTree } from '../helpers/fixture-tree.ts'
+import { makeTree, noise } from '../helpers/fixture-tree.ts'
 
 test('six hosts: store, lose two, retrieve exactly; lose too many, and be told so', async (t) => {
   const { cluster, folder } = await startCluster(t)
@@ -65,6 +65,7 @@ test('six hosts: store, lose two, retrieve exactly; lose too many, and be told s
   })
 
   await t.test('a store with two hosts gone commits, and says it is not complete', async () => {
+    await writeFile(join(source, 'strange', 'new today'), noise(100_000, 99))
     const { code, stdout } = await owner.moyai(['store', join(source, 'strange'), '--json'])
     assert.equal(code, 21, stdout)
     const settling = lastMessage<StoreSummary>(stdout, 'summary')

@@ -203,7 +203,8 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const { log } = vault
   const retrieve = new RetrieveService({ bundle }, { index, hosts, log, clock })
   const { reading } = retrieve
-  const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts })
+  const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
+  const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })
   const status = new StatusService(
     { bundle, name: home.config.host.name, version: VERSION },
     {

@@ -63,6 +63,8 @@ export type CheckServiceComponents = {
   reading: Reading
   /** Where hosts are and whose, for what may be lost. */
   facts: () => HostFacts[]
+  /** The short name of a host (hex id), for people; the id when absent. */
+  nameOf?: (host: string) => string
 }
 
 export type CheckControl = { signal: AbortSignal; onEvent?: (event: CheckEvent) => void }
@@ -99,6 +101,14 @@ export class CheckService {
       report.step()
     }
     return report.summary(readData)
+  }
+
+  #nameOf(host: string): string {
+    return this.#components.nameOf?.(host) ?? host
+  }
+
+  #named({ host, index }: { host: string; index: number }): { host: string; index: number } {
+    return { host: this.#nameOf(host), index }
   }
 
   /** Every entry of the log that is a snapshot; what is wrong with the chain is reported. */
@@ -153,8 +163,9 @@ export class CheckService {
       report.step()
     }
     for (const [host, error] of inventories.failures()) {
-      const text = `host ${host.slice(0, 8)} could not be asked what it has: ${error.message}`
-      report.problem({ kind: kindOf(error), host, text })
+      const name = this.#nameOf(host)
+      const text = `host ${name} could not be asked what it has: ${error.message}`
+      report.problem({ kind: kindOf(error), host: name, text })
     }
   }
 
@@ -187,7 +198,9 @@ export class CheckService {
     const known = claims.filter(({ index }) => index < shards)
     const whole = known.filter((claim) => {
       if (claim.length >= stripe.shardLength) return true
-      report.problem(shardProblem('truncated', stripe, claim, 'is shorter than a shard'))
+      report.problem(
+        shardProblem('truncated', stripe, this.#named(claim), 'is shorter than a shard'),
+      )
       return false
     })
     const failed = inventories.failures()
@@ -196,7 +209,9 @@ export class CheckService {
       const isClaimed = known.some((claim) => claim.host === host && claim.index === index)
       // a host that could not be asked is reported once, not for each shard
       if (isClaimed || failed.has(host)) continue
-      report.problem(shardProblem('missing', stripe, { host, index }, 'is not there any more'))
+      report.problem(
+        shardProblem('missing', stripe, this.#named({ host, index }), 'is not there any more'),
+      )
     }
     const placed = new Set([...known, ...holders].map(({ index }) => index))
     for (let index = 0; index < shards; index++) {
@@ -236,7 +251,7 @@ export class CheckService {
     } catch (error) {
       signal.throwIfAborted()
       const failure = toMoyaiError(error)
-      report.problem(shardProblem(kindOf(failure), stripe, claim, failure.message))
+      report.problem(shardProblem(kindOf(failure), stripe, this.#named(claim), failure.message))
       return false
     }
   }
@@ -275,7 +290,7 @@ function shardProblem(
   what: string,
 ): Omit<CheckProblem, 'message_type'> {
   const pack = toHex(stripe.pack)
-  const text = `shard ${index} of pack ${pack.slice(0, 8)} on host ${host.slice(0, 8)}: ${what}`
+  const text = `shard ${index} of pack ${pack.slice(0, 8)} on host ${host}: ${what}`
   return { kind, pack, index, host, text }
 }
 
