@@ -26,3 +26,8 @@ export function handlerFailed(
 ): void {
   logger?.error({ protocol, text: error.message, stack: error.stack }, 'handler failed')
 }
+
+/** libp2p could not forget a stranger; its table is in memory, so this cannot happen often. */
+export function forgetFailed(logger: Logger | undefined, error: MoyaiError): void {
+  logger?.warn({ text: error.message }, 'a stranger could not be forgotten')
+}

@@ -19,13 +19,14 @@ import {
 import { addressOf, checkedAddress } from './addresses.ts'
 import { ByteBudget } from './budget.ts'
 import * as events from './events.ts'
+import { HandlerSlots } from './handler-slots.ts'
 import { hexOfPeerId, peerIdOfHex, privateKeyOfSeed } from './identity.ts'
 import { Lane, type ExchangeHandler } from './lane.ts'
 import { LanePool, type LaneRequest } from './lane-pool.ts'
 import * as limits from './limits.ts'
 import { PeerTable, type Member, type PeerState } from './peers.ts'
 import { createTransport, type Node } from './transport.ts'
-import type { NetworkComponents, NetworkOptions, PeerEvent, Violation } from './types.ts'
+import type { HostUsage, NetworkComponents, NetworkOptions, PeerEvent, Violation } from './types.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A protocol served over lanes. */
@@ -64,19 +65,22 @@ export class Host {
   readonly #strangers = new Map<Connection, number>()
   /** Hosts that `requestAt` is asking. */
   readonly #expected = new Map<string, number>()
-  readonly #serving = new Map<string, number>()
+  readonly #slots = new HandlerSlots()
   readonly #listeners = new Set<{ event: PeerEvent; listener: (host: string) => void }>()
   readonly #stop = new AbortController()
-  #servingCount = 0
+  readonly #listenCount: number
+  readonly #announceCount: number
   #ticking: Promise<void> | undefined
   /** For the log and for tests. */
   onViolation: (violation: Violation) => void = () => {}
 
-  private constructor(node: Node, signer: Signer, components: NetworkComponents) {
+  private constructor(node: Node, options: NetworkOptions, components: NetworkComponents) {
     this.#node = node
     this.#components = components
-    this.signer = signer
-    this.self = toHex(signer.publicKey)
+    this.#listenCount = options.listen.length
+    this.#announceCount = options.announce?.length ?? 0
+    this.signer = ed25519Signer(options.seed)
+    this.self = toHex(this.signer.publicKey)
     this.#pool = new LanePool({
       open: (peer, protocol) => this.#openLane(peer, protocol),
       lanesMax: (protocol) => this.#protocol(protocol).lanesMax,
@@ -107,7 +111,7 @@ export class Host {
     const announce = (options.announce ?? []).map((address) => checkedAddress(address).toString())
     const privateKey = await privateKeyOfSeed(options.seed)
     const node = await createTransport({ privateKey, listen, announce, gater })
-    late.host = new Host(node, ed25519Signer(options.seed), components)
+    late.host = new Host(node, options, components)
     return late.host
   }
 
@@ -115,8 +119,17 @@ export class Host {
 
   async start(): Promise<void> {
     await this.#node.start()
+    this.#checkListening()
     this.#ticking = this.#tickForever()
     this.refresh()
+  }
+
+  /** A port that is taken must not go unnoticed: others could never reach this host. */
+  #checkListening(): void {
+    if (this.#listenCount === 0 || this.#node.getMultiaddrs().length > this.#announceCount) return
+    throw new MoyaiError('CONFIG_INVALID', 'cannot listen on any of the configured addresses', {
+      hint: 'another program, or another moyai daemon, may be using the port',
+    })
   }
 
   async stop(): Promise<void> {
@@ -219,6 +232,12 @@ export class Host {
 
   #onClose(connection: Connection): void {
     this.#strangers.delete(connection)
+    if (this.#standing(connection.remotePeer) === 'unknown') {
+      // libp2p remembers whoever connected for a year: strangers must not fill its table.
+      this.#node.peerStore.delete(connection.remotePeer).catch((error: unknown) => {
+        events.forgetFailed(this.#components.logger, toMoyaiError(error))
+      })
+    }
     this.refresh()
   }
 
@@ -378,33 +397,22 @@ export class Host {
   }
 
   async #serve(protocol: Protocol, exchange: Exchange): Promise<void> {
-    const own = this.#serving.get(exchange.peer) ?? 0
-    if (own >= limits.HANDLERS_PER_PEER_MAX || this.#servingCount >= limits.HANDLERS_MAX) {
-      throw new MoyaiError('BUSY', 'too many requests are being served', {
-        hint: 'try again later',
-      })
-    }
     // A lane outlives a change of membership: each request is asked again.
     const member = this.#components.membership.isMember(exchange.peer)
     if (!member && !protocol.strangers) {
       throw new MoyaiError('NOT_A_MEMBER', 'this host is not a member of the pool')
     }
-    this.#serving.set(exchange.peer, own + 1)
-    this.#servingCount += 1
-    try {
-      await protocol.handler(exchange)
-    } catch (error) {
-      const known = toMoyaiError(error)
-      if (known.code === 'INTERNAL') {
-        events.handlerFailed(this.#components.logger, protocol.id, known)
+    await this.#slots.run(exchange.peer, async () => {
+      try {
+        await protocol.handler(exchange)
+      } catch (error) {
+        const known = toMoyaiError(error)
+        if (known.code === 'INTERNAL') {
+          events.handlerFailed(this.#components.logger, protocol.id, known)
+        }
+        throw known
       }
-      throw known
-    } finally {
-      this.#servingCount -= 1
-      const left = (this.#serving.get(exchange.peer) ?? 1) - 1
-      if (left === 0) this.#serving.delete(exchange.peer)
-      else this.#serving.set(exchange.peer, left)
-    }
+    })
   }
 
   // ---- asking ----------------------------------------------------------------------------------------------------
@@ -471,11 +479,12 @@ export class Host {
   }
 
   /** What the process has buffered or promised for peers, for tests and metrics. */
-  get usage(): { serveBytes: number; fetchBytes: number; lanes: number; strangers: number } {
+  get usage(): HostUsage {
     return {
       serveBytes: this.#serveBudget.usedBytes,
       fetchBytes: this.#fetchBudget.usedBytes,
       lanes: this.#lanes.size,
+      connections: this.#node.getConnections().length,
       strangers: this.#strangers.size,
     }
   }

@@ -10,6 +10,7 @@ import { shardClient } from './shard/client.ts'
 import { SHARD_PROTOCOL } from './shard/constants.ts'
 import { shardHandler } from './shard/handler.ts'
 import type {
+  HostUsage,
   MessageHandler,
   MessageProtocolOptions,
   Network,
@@ -26,13 +27,7 @@ export type * from './types.ts'
 
 /** The network with what only tests and metrics look at. */
 export interface InspectableNetwork extends Network {
-  readonly usage: {
-    serveBytes: number
-    fetchBytes: number
-    messageBytes: number
-    lanes: number
-    strangers: number
-  }
+  readonly usage: HostUsage & { messageBytes: number }
   onViolation(listener: (violation: Violation) => void): void
 }
 

@@ -11,8 +11,14 @@ import {
   utf8,
   type ErrorCode,
 } from '@moyai/protocol'
+import { multiaddr } from '@multiformats/multiaddr'
 import * as fc from 'fast-check'
-import { LANE_CREDIT_BYTES_MAX, SERVE_BUDGET_BYTES, STRANGERS_MAX } from './limits.ts'
+import {
+  HANDLERS_PER_PEER_MAX,
+  LANE_CREDIT_BYTES_MAX,
+  SERVE_BUDGET_BYTES,
+  STRANGERS_MAX,
+} from './limits.ts'
 import { encodeShardRequest, SHARD_PROTOCOL } from './shard/constants.ts'
 import { eventually } from './testing/eventually.ts'
 import {
@@ -321,7 +327,6 @@ test('goal: a stranger gets no connection, and while an invite is open nothing b
   const address = stranger.node.getMultiaddrs()[0]
   assert.ok(address !== undefined)
   const target = host.network.addresses().map((text) => text)
-  const { multiaddr } = await import('@multiformats/multiaddr')
   const dial = () => stranger.node.dial(target.map((text) => multiaddr(text)))
 
   // Closed: the connection is cut after the handshake, before any protocol.
@@ -347,7 +352,6 @@ test('goal: a stranger gets no connection, and while an invite is open nothing b
 test('goal: strangers are few, small, short, and one request at a time', async () => {
   await using host = await startHost(1)
   host.membership.welcome = true
-  const { multiaddr } = await import('@multiformats/multiaddr')
   const target = host.network.addresses().map((text) => multiaddr(text))
   const nodes = await Promise.all(
     Array.from({ length: STRANGERS_MAX + 3 }, (_, i) => openNode(20 + i)),
@@ -386,6 +390,34 @@ test('goal: a host asks another at an address before either is a member, and kno
     bytes: utf8('x'),
   })
   await assert.rejects(wrong, code('IDENTITY_MISMATCH', 'HOST_UNREACHABLE'))
+})
+
+test('goal: two hosts that dial each other at the same moment end with one connection, and lose no request', async () => {
+  await using a = await startHost(1)
+  await using b = await startHost(2)
+  introduce(a, b)
+  // Both dial now, whoever's turn it is.
+  const ask = (from: TestHost, to: TestHost): Promise<Uint8Array> =>
+    from.network.requestAt({
+      host: to.id,
+      addresses: to.network.addresses(),
+      protocol: SYNC,
+      bytes: utf8('abc'),
+    })
+  const answers = await Promise.all([ask(a, b), ask(b, a), ask(a, b), ask(b, a)])
+  assert.equal(answers.length, 4)
+  await eventually('both are up', () => isUp(a, b) && isUp(b, a))
+  const settled = (): boolean => [a, b].every(({ network }) => network.usage.connections === 1)
+  await eventually('one connection is left', settled)
+  assert.equal((await a.network.request(b.id, SYNC, utf8('abc'))).length, 3)
+})
+
+test('goal: a port that is taken is an error with a hint, not a host that nobody can reach', async () => {
+  await using first = await startHost(1)
+  const address = (first.network.addresses()[0] as string).replace(/\/p2p\/.*/, '')
+  const second = await buildHost(2, { listen: [address] })
+  await assert.rejects(second.network.start(), code('CONFIG_INVALID'))
+  await second.network.stop()
 })
 
 // ---- hostile members ---------------------------------------------------------------------------------------------
@@ -471,7 +503,6 @@ test('goal: on each protocol, each broken rule costs its sender the connection a
   introduce(host, friend)
   host.membership.hosts.set(toHex(ed25519Signer(seedOf(3)).publicKey), [])
   await eventually('the friend is up', () => isUp(friend, host))
-  const { multiaddr } = await import('@multiformats/multiaddr')
   const target = host.network.addresses().map((text) => multiaddr(text))
   for (const [name, protocol, frames] of HOSTILE) {
     const before = host.violations.length
@@ -490,4 +521,40 @@ test('goal: on each protocol, each broken rule costs its sender the connection a
   assert.equal((await friend.network.request(host.id, SYNC, utf8('abc'))).length, 3)
   await eventually('no lane is left behind', () => host.network.usage.lanes <= 1)
   assert.ok(host.violations.every(({ host: id }) => id !== friend.id))
+})
+
+test('goal: a peer that breaks its lanes over and over cannot pile up handlers behind a slow disk', async () => {
+  await using host = await startHost(1)
+  await using enemy = await openNode(3)
+  introduceVault(host)
+  host.membership.hosts.set(toHex(ed25519Signer(seedOf(3)).publicKey), [])
+  const disk = Promise.withResolvers<void>()
+  host.store.stall = disk.promise
+  const target = host.network.addresses().map((text) => multiaddr(text))
+  for (let round = 0; round < 6; round++) {
+    const connection = await enemy.node.dial(target)
+    for (let lane = 0; lane < 4; lane++) {
+      const peer = new RawPeer(await connection.newStream(SHARD_PROTOCOL))
+      peer.send(helloBytes())
+      for (let id = 1; id <= 8; id++) {
+        const { envelope } = makeStripe(1000 + id, { shardLength: 65_536, count: 1 })
+        const body = encodeShardRequest({ op: 'put', envelope, index: 0 })
+        peer.send(frameBytes('request', { request: id, more: true, body }))
+      }
+      for (let id = 1; id <= 8; id++) {
+        const next = await peer.next()
+        if (next?.type === 'hello') continue
+        if (next?.type !== 'credit') continue
+        const body = new Uint8Array(65_536)
+        peer.send(frameBytes('data', { request: next.request, body }))
+      }
+    }
+    connection.abort(new Error('test'))
+    await eventually('the lanes are gone', () => host.network.usage.lanes === 0)
+    assert.equal(host.network.usage.serveBytes, 0)
+  }
+  const { writing } = host.store
+  assert.ok(writing > 40 && writing <= HANDLERS_PER_PEER_MAX, `${writing} handlers`)
+  disk.resolve()
+  await eventually('the handlers end', () => host.store.writing === 0)
 })

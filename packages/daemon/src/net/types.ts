@@ -154,3 +154,14 @@ export interface Network {
 
 /** How a peer lost its connection by its own fault; for the log and for tests. */
 export type Violation = { host: string; protocol: string; error: MoyaiError }
+
+/** What this process has for its peers at the moment. */
+export type HostUsage = {
+  /** Payload bytes granted or buffered: of what peers send, and of what this host fetches. */
+  serveBytes: number
+  fetchBytes: number
+  lanes: number
+  connections: number
+  /** Connections of hosts that are no members. */
+  strangers: number
+}
