@@ -271,14 +271,13 @@ export class OwnLog {
     const head = await this.#o.logs.head(vault)
     if (head === undefined) return
     const envelope = await this.#o.logs.entry(vault, head.seq)
-    const timeout = AbortSignal.timeout(CONFIRM_MS)
-    const signal = AbortSignal.any([this.#stop.signal, timeout])
-    const client = new SyncClient(memberTransport(this.#o.network, host), signal)
-    const response = await client.ask({
-      kind: 'append',
-      ...head,
-      ...(envelope === undefined ? {} : { envelope }),
-    })
+    const response = await this.#withDeadline(async (signal) =>
+      new SyncClient(memberTransport(this.#o.network, host), signal).ask({
+        kind: 'append',
+        ...head,
+        ...(envelope === undefined ? {} : { envelope }),
+      }),
+    )
     if (response.receipt !== undefined) {
       const receipt = await this.#o.logs.keepReceipt(response.receipt, host)
       if (equalBytes(receipt.entry, head.id)) return
@@ -290,5 +289,21 @@ export class OwnLog {
       `the host did not take the log entry (${printable(code, 40)})`,
       { data: { host, theirs: response.head?.seq ?? -1, ours: head.seq } },
     )
+  }
+
+  /** Aborts `work` with TIMED_OUT after CONFIRM_MS, or when the daemon stops. */
+  async #withDeadline<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const done = new AbortController()
+    const late = new AbortController()
+    const waiting = this.#o.clock.sleep(CONFIRM_MS, done.signal).then(
+      () => late.abort(new MoyaiError('TIMED_OUT', 'the host took too long to answer')),
+      () => undefined,
+    )
+    try {
+      return await work(AbortSignal.any([this.#stop.signal, late.signal]))
+    } finally {
+      done.abort()
+      await waiting
+    }
   }
 }

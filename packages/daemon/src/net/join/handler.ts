@@ -10,6 +10,7 @@ import {
   fromHex,
   isMoyaiError,
   MoyaiError,
+  openAddressRecord,
   openStatement,
   toHex,
   verifyJoinProof,
@@ -95,20 +96,23 @@ class JoinHandler {
       return refuse('INVITE_UNKNOWN', 'the inviting host does not know this invite')
     }
     const now = this.#o.clock.now()
-    const skewMinutes = Math.round(Math.abs(received.time - now) / 60_000)
-    if (Math.abs(received.time - now) > JOIN_CLOCK_MS_MAX) {
-      refuse('CLOCK_DISAGREES', `the clocks of the two hosts are ${skewMinutes} minutes apart`)
-    }
     const again = invite.usedBy.some((one) => equalBytes(one, host))
     if (!again && now > invite.expires) refuse('INVITE_EXPIRED', 'the invite has expired')
     if (!again && invite.usedBy.length >= invite.uses) {
       refuse('INVITE_USED', 'the invite has been used already')
+    }
+    const skewMinutes = Math.round(Math.abs(received.time - now) / 60_000)
+    if (Math.abs(received.time - now) > JOIN_CLOCK_MS_MAX) {
+      refuse('CLOCK_DISAGREES', `the clocks of the two hosts are ${skewMinutes} minutes apart`)
     }
     const { statement, claim } = openStatement(received.statement)
     const own =
       claim !== undefined && equalBytes(claim.host, host) && equalBytes(statement.by, host)
     if (!own || !equalBytes(claim.pool, state.id)) {
       return refuse('MALFORMED', 'the certificate is not that of the joining host for this pool')
+    }
+    if (!equalBytes(openAddressRecord(received.address).host, host)) {
+      refuse('MALFORMED', 'the address record is not that of the joining host')
     }
     if (isTaken(state, claim)) {
       refuse('NAME_TAKEN', `the pool already has a host named '${claim.name}'`)
