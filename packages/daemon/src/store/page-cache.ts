@@ -22,6 +22,7 @@ import { dirname } from 'node:path'
 import {
   decodeAs,
   encodeCbor,
+  equalBytes,
   HASH_BYTES,
   MoyaiError,
   s,
@@ -70,20 +71,23 @@ function readFully(fd: number, into: Uint8Array, position: number): void {
 export class PageCache {
   readonly info: PageCacheInfo
   readonly #fd: number
+  readonly #idOf: (page: Uint8Array) => Uint8Array
   readonly #places: Map<string, { offset: number; length: number }>
 
-  private constructor(
-    fd: number,
-    info: PageCacheInfo,
-    places: Map<string, { offset: number; length: number }>,
-  ) {
-    this.#fd = fd
-    this.info = info
-    this.#places = places
+  private constructor(o: {
+    fd: number
+    idOf: (page: Uint8Array) => Uint8Array
+    info: PageCacheInfo
+    places: Map<string, { offset: number; length: number }>
+  }) {
+    this.#fd = o.fd
+    this.#idOf = o.idOf
+    this.info = o.info
+    this.#places = o.places
   }
 
-  /** Opens the cache at `path`; undefined when there is none or it is damaged. */
-  static open(path: string): PageCache | undefined {
+  /** Opens the cache at `path`; undefined when there is none or it is damaged. `idOf` gives a page's chunk id. */
+  static open(path: string, idOf: (page: Uint8Array) => Uint8Array): PageCache | undefined {
     let fd: number
     try {
       fd = openSync(path, 'r')
@@ -91,14 +95,14 @@ export class PageCache {
       return undefined // the first store of this source
     }
     try {
-      return PageCache.#read(fd)
+      return PageCache.#read(fd, idOf)
     } catch {
       closeSync(fd)
       return undefined // a damaged cache is no cache
     }
   }
 
-  static #read(fd: number): PageCache {
+  static #read(fd: number, idOf: (page: Uint8Array) => Uint8Array): PageCache {
     const { size } = fstatSync(fd)
     const end = new Uint8Array(END_BYTES)
     readFully(fd, end, size - END_BYTES)
@@ -121,20 +125,20 @@ export class PageCache {
       places.set(keyOf(table.subarray(at, at + HASH_BYTES)), { offset, length })
     }
     const { generation, began, root } = trailer
-    return new PageCache(fd, { generation, began, root }, places)
+    return new PageCache({ fd, idOf, info: { generation, began, root }, places })
   }
 
   has(id: Uint8Array): boolean {
     return this.#places.has(keyOf(id))
   }
 
-  /** The page of that id; undefined when it is not here. The caller need not trust it more than a disk. */
+  /** The page of that id, checked against it; undefined when it is not here, or damaged. */
   page(id: Uint8Array): Uint8Array | undefined {
     const place = this.#places.get(keyOf(id))
     if (place === undefined || place.length > TREE_PAGE_BYTES_MAX) return undefined
     const page = new Uint8Array(place.length)
     readFully(this.#fd, page, place.offset)
-    return page
+    return equalBytes(this.#idOf(page), id) ? page : undefined
   }
 
   close(): void {

@@ -72,16 +72,16 @@ export class IndexRebuilder {
   }
 
   /**
-   * Empties the index and fills it again from the log `entries` (envelopes of this vault) and the hosts that answer.
-   * Hosts that are silent, and packs that cannot be read, are in the result; run it again when more hosts are there.
+   * Adds to the index what the log `entries` (envelopes of this vault) name and it lacks, from the hosts that answer.
+   * What is there already stays, so a store may run meanwhile. Hosts that are silent, and packs that cannot be read,
+   * are in the result; run it again when more hosts are there.
    */
   async rebuild(o: {
     entries: AsyncIterable<Uint8Array>
     signal: AbortSignal
   }): Promise<RebuildResult> {
-    const { index, logger } = this.#components
+    const { logger } = this.#components
     const result: RebuildResult = { snapshots: 0, packs: 0, chunks: 0, missing: [], silent: [] }
-    await index.clear()
     const holders = await this.#inventories(result, o.signal)
     const done = new Set<string>()
     for await (const envelope of o.entries) {

@@ -52,6 +52,8 @@ export type SendResult = {
   payloadBytes: number
   /** Hosts that its code takes to be durable. */
   needed: number
+  /** Hosts that have no room left. */
+  full: number
 }
 
 type Shipment = {
@@ -94,10 +96,11 @@ export class Sender {
       shipment.avoid = new Set(this.#full)
     }
     const durable = placed.size >= minimum
+    const full = this.#full.size
     const missing = descriptor.k + descriptor.m - placed.size
     if (durable) await this.#record(shipment, missing)
     if (durable && missing === 0) await removeOutboxPack(this.#options.outbox, pack)
-    return { durable, missing, payloadBytes: file.payloadBytes, needed: minimum }
+    return { durable, missing, payloadBytes: file.payloadBytes, needed: minimum, full }
   }
 
   /** Places and sends shards until all are there or no host is left to try. */
@@ -216,16 +219,25 @@ export function onlineHolders(hosts: readonly HostFacts[], self: string): number
   return hosts.filter((host) => host.online && host.id !== self).length
 }
 
-/** What a store fails with when a pack cannot reach its minimum of holders. */
-export function tooFewHosts(pool: StorePool): MoyaiError {
+/** What a store fails with when a pack cannot reach its minimum of holders; `full` hosts have no room. */
+export function tooFewHosts(pool: StorePool, full: number): MoyaiError {
   const hosts = pool.hosts()
+  const others = hosts.length - 1
   const online = onlineHolders(hosts, pool.self)
+  const data = { online, full, hosts: others }
+  if (full > 0) {
+    return new MoyaiError(
+      'NO_SPACE',
+      `${full} of ${online} reachable hosts have no room left; nothing was committed`,
+      { hint: 'offer more space on them, or add a host to the pool', data },
+    )
+  }
   return new MoyaiError(
     'TOO_FEW_HOSTS',
-    `only ${online} of ${hosts.length - 1} other hosts can take data now; nothing was committed`,
+    `only ${online} of ${others} other hosts can take data now; nothing was committed`,
     {
       hint: 'start more of the pool’s hosts and store again: what is there already is not sent twice',
-      data: { online, hosts: hosts.length - 1 },
+      data,
     },
   )
 }

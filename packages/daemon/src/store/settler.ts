@@ -57,10 +57,13 @@ export class Settler {
       const pack = fromHex(name)
       if ((await index.stripe(pack)) !== undefined) continue
       try {
-        const { durable, needed } = await sender.send(pack, { patient: true, signal: o.signal })
+        const { durable, needed, full } = await sender.send(pack, {
+          patient: true,
+          signal: o.signal,
+        })
         if (durable) continue
         // while enough hosts are certified this is about waiting; else the code is one of a larger pool
-        if (pool.hosts().length - 1 >= needed) throw tooFewHosts(pool)
+        if (pool.hosts().length - 1 >= needed) throw tooFewHosts(pool, full)
         await removeOutboxPack(this.#outbox, pack)
       } catch (error) {
         if (!isTorn(error)) throw error
@@ -70,16 +73,17 @@ export class Settler {
     }
   }
 
-  /** Tries once to place every shard that has no holder. */
-  async settle(signal: AbortSignal): Promise<SettleResult> {
+  /** Tries once to place every shard that has no holder; ends early when `hurry` says so. */
+  async settle(o: { signal: AbortSignal; hurry: () => boolean }): Promise<SettleResult> {
+    const { signal } = o
     const { index, logger } = this.#components
     const files = new Set(await listOutbox(this.#outbox))
     const sender = new Sender({ outbox: this.#outbox }, this.#components)
-    const result = { stripes: 0, shards: 0 }
     const unsettled: Uint8Array[] = []
     for await (const { pack } of index.unsettled()) unsettled.push(pack)
     for (const pack of unsettled) {
       signal.throwIfAborted()
+      if (o.hurry()) break
       let missing: number
       try {
         missing = files.has(toHex(pack))
@@ -90,12 +94,15 @@ export class Settler {
         await removeOutboxPack(this.#outbox, pack)
         missing = await this.#rebuild(pack, signal)
       }
-      if (missing === 0) continue
-      result.stripes++
-      result.shards += missing
+      if (missing > 0) logger.debug({ pack: toHex(pack), missing }, 'not settled yet')
     }
-    if (unsettled.length > 0) logger.info(result, 'settled what could be')
-    return result
+    const left = { stripes: 0, shards: 0 }
+    for await (const { missing } of index.unsettled()) {
+      left.stripes++
+      left.shards += missing
+    }
+    if (unsettled.length > 0) logger.info(left, 'settled what could be')
+    return left
   }
 
   /** Has all shards of a stripe confirmed or placed, made again from its holders. Returns how many are not. */

@@ -26,6 +26,7 @@ import type {
 import type { Logger } from '../logger.ts'
 import { bytePathOfText, pathBytes } from './byte-path.ts'
 import { computeThreads } from './compute-pool.ts'
+import { removeOutboxPack } from './outbox.ts'
 import { commitPageCache } from './page-cache.ts'
 import { planPaths } from './path-plan.ts'
 import type { PathPlan } from './path-plan.ts'
@@ -43,6 +44,8 @@ const DAY_MS = 24 * 3600 * 1000
 /** Index segments handed to the walker in one message. */
 const SEGMENTS_BYTES_MAX = 4 * 1024 * 1024
 const STATUS_INTERVAL_MS = 500
+/** Bytes of durable but incomplete packs that one store leaves in the outbox. */
+const KEPT_BYTES_MAX = 1024 * 1024 * 1024
 const OUTBOX_BYTES_MAX = 256 * 1024 * 1024
 
 export type StoreRequest = {
@@ -112,6 +115,7 @@ export class StoreRun {
   #phase: StoreStatusEvent['phase'] = 'scanning'
   #current = ''
   #walked = false
+  #keptBytes = 0
   #fail: (error: unknown) => void = () => undefined
 
   constructor(o: {
@@ -199,12 +203,19 @@ export class StoreRun {
     const signal = this.#abort.signal
     try {
       const result = await this.#sender.send(pack, { patient: true, signal })
-      if (!result.durable) throw tooFewHosts(this.#components.pool)
+      if (!result.durable) throw tooFewHosts(this.#components.pool, result.full)
+      if (result.missing > 0) await this.#keep(pack, result.payloadBytes)
       this.#state.give(result.payloadBytes)
     } catch (error) {
       this.#fail(error)
       throw error
     }
+  }
+
+  /** Files of incomplete packs stay for the settler while they are few; it can make their shards again without. */
+  async #keep(pack: Uint8Array, bytes: number): Promise<void> {
+    this.#keptBytes += bytes
+    if (this.#keptBytes > KEPT_BYTES_MAX) await removeOutboxPack(this.#options.outbox, pack)
   }
 
   #startThreads(

@@ -401,7 +401,7 @@ test('Goal: the first damage to a cache or an outbox file costs time, not correc
     const damaged = Buffer.from(bytes)
     damaged[at] = (damaged[at] as number) ^ 0x55
     writeFileSync(path, at % 2 === 0 ? damaged : damaged.subarray(0, at))
-    const cached = PageCache.open(path)
+    const cached = PageCache.open(path, blake3)
     cached?.close()
   }
   writeFileSync(path, bytes.subarray(0, bytes.length - 3))
@@ -423,6 +423,7 @@ test('Goal: an empty index is rebuilt from the log and the hosts, two of them go
   const before = new Map<string, unknown>()
   for await (const id of index.chunkIds()) before.set(toHex(id), (await index.locate([id]))[0])
   for (const host of [pool.others[0], pool.others[3]]) if (host) pool.bring(host, false)
+  await index.clear()
   const components = {
     index,
     network: pool,
@@ -454,4 +455,36 @@ test('Goal: an empty index is rebuilt from the log and the hosts, two of them go
   const reader = new Reader(world)
   const root = await reader.entries(reader.snapshot().root)
   assert.equal((await reader.content(root.get('one') as Entry)).length, 5_000_000)
+})
+
+test('Goal: hosts without room are told apart from hosts that are away.', async (t) => {
+  const world = makeWorld(t)
+  writeFileSync(join(world.source, 'a'), 'a')
+  for (const host of world.pool.others.slice(1)) {
+    host.onPut = () => {
+      throw new MoyaiError('NO_SPACE', 'full')
+    }
+  }
+  await assert.rejects(world.service.store(world.request()), { code: 'NO_SPACE', exitCode: 24 })
+  assert.equal(world.pool.entries.length, 0)
+})
+
+test('Goal: a folder of many names is stored and found unchanged, page by page.', async (t) => {
+  const world = makeWorld(t)
+  for (let i = 0; i < 3000; i++) writeFileSync(join(world.source, `name ${i}`), `${i}`)
+  const first = await world.service.store(world.request())
+  assert.equal(first.files_new, 3000)
+  assert.equal(first.state, 'protected')
+  const reader = new Reader(world)
+  const root = await reader.entries(reader.snapshot().root)
+  assert.equal(root.size, 3000)
+  const one = await reader.content(root.get('name 2711') as Entry)
+  assert.equal(Buffer.from(one).toString(), '2711')
+  const second = await world.service.store(world.request())
+  assert.equal(second.files_unmodified, 3000)
+  assert.equal(second.packs_added, 0)
+  rmSync(join(world.source, 'name 17'))
+  const third = await world.service.store(world.request())
+  assert.equal(third.files_unmodified, 2999)
+  assert.ok(third.data_added < 400_000, `${third.data_added} bytes of new pages`)
 })

@@ -74,7 +74,10 @@ export class StoreService {
 
   /** Tries once, now, to place all shards without a holder; says how many are left. */
   settle(): Promise<{ stripes: number; shards: number }> {
-    return this.#exclusively(() => this.#settler.settle(this.#stop.signal))
+    const { signal } = this.#stop
+    // a store that waits goes first: settling goes on after it
+    const hurry = (): boolean => this.#waiting > 1
+    return this.#exclusively(() => this.#settler.settle({ signal, hurry }))
   }
 
   async #store(request: StoreRequest, context: RunContext): Promise<StoreSummary> {

@@ -52,7 +52,7 @@ function store(chunk: { kind: BlobKind; id: Uint8Array; bytes: Uint8Array }): vo
 }
 
 function openPrevious(): PageCache | undefined {
-  const cache = PageCache.open(setup.cache)
+  const cache = PageCache.open(setup.cache, (page) => hasher.keyedHash(chunkIdKey, page))
   if (cache === undefined || equalBytes(cache.info.generation, setup.generation)) return cache
   cache.close()
   return undefined
