@@ -21,6 +21,8 @@ export type HomePaths = {
   /** The organisation's delegation to this host, signed by the guard key; public. */
   delegation: string
   config: string
+  /** Hosts to ask for the pool should the database be lost (a hint; can be deleted). */
+  peers: string
   database: string
   shards: string
   outbox: string
@@ -37,6 +39,7 @@ export function homePaths(home: string): HomePaths {
     vaultKeys: join(home, 'vault.keys'),
     delegation: join(home, 'org.delegation'),
     config: join(home, 'config.toml'),
+    peers: join(home, 'pool.peers'),
     database: join(home, 'database'),
     shards: join(home, 'shards'),
     outbox: join(home, 'outbox'),

@@ -47,3 +47,7 @@ export function membershipChanged(logger: Logger, hosts: number): void {
 export function tendingFailed(logger: Logger, error: unknown): void {
   logger.warn(errorFields(toMoyaiError(error)), 'membership upkeep failed')
 }
+
+export function poolNotFound(logger: Logger, host: string, error: MoyaiError): void {
+  logger.warn({ host: host.slice(0, SHORT), ...errorFields(error) }, 'pool not found at a host')
+}

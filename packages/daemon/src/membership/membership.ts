@@ -17,6 +17,7 @@ import {
   signHostClaim,
   signOrganisation,
   toHex,
+  toMoyaiError,
   vaultSigner,
   type Clock,
   type HostClass,
@@ -37,10 +38,13 @@ import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_REQUESTS_MAX } from '../net/sync/co
 import { createSyncHandler } from '../net/sync/handler.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Membership as NetworkMembership, Network } from '../net/types.ts'
+import { nodeFileSystem, type FileSystem } from '../ports/file-system.ts'
 import { AddressBook, publishable } from './address-book.ts'
 import { AntiEntropy, SYNC_POLL_MS } from './anti-entropy.ts'
 import * as events from './events.ts'
 import { Invites } from './invites.ts'
+import { fetchPool } from './fetch-pool.ts'
+import { KnownPeers, peerOfAddress } from './known-peers.ts'
 import { checkAdmitted, checkOwnPlace, essentialStatements, isNewVault } from './own-place.ts'
 import { OwnLog } from './own-log.ts'
 import { PoolStore } from './pool-store.ts'
@@ -55,6 +59,10 @@ export type MembershipOptions = {
   delegation: Uint8Array
   /** What this host says of itself when it enters a pool. */
   profile: { name: string; site: string; provider: string; class: HostClass; offeredBytes: number }
+  /** Multiaddrs with `/p2p/…` of hosts to ask when this host forgot its pool. */
+  peers?: readonly string[]
+  /** A file beside the keys that remembers such hosts; absent: none is kept. */
+  peersFile?: string
 }
 
 export type MembershipComponents = {
@@ -62,6 +70,7 @@ export type MembershipComponents = {
   clock: Clock
   random: Random
   logger: Logger
+  files?: FileSystem
 }
 
 /** The parts of the network that membership uses. */
@@ -86,6 +95,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   readonly #addresses: AddressBook
   readonly #invites: Invites
   readonly #vault: Signer
+  readonly #knownPeers: KnownPeers | undefined
   readonly #joins = new Serial()
   readonly #listeners = new Set<() => void>()
   /** Logs of every vault of the pool, this host's own included. */
@@ -104,6 +114,11 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     this.#invites = parts.invites
     this.#vault = vaultSigner(o.bundle)
     this.logs = new VaultLogs({ signer: o.identity }, components)
+    const { files = nodeFileSystem, logger } = components
+    this.#knownPeers =
+      o.peersFile === undefined
+        ? undefined
+        : new KnownPeers({ path: o.peersFile }, { files, logger })
     parts.store.onChange = () => this.#changed()
     parts.addresses.onChange = () => this.#announce()
   }
@@ -230,6 +245,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   /** Publishes this host's addresses and begins to sync; the network runs. DISK. */
   async begin(): Promise<void> {
     const running = this.#started()
+    await this.#findPool()
     await this.#publish()
     running.sync.start()
     running.network.on('peer:up', (host) => void this.#greet(host))
@@ -266,6 +282,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
         return
       }
       try {
+        await this.#findPool()
         await this.#publish()
         await running.ownLog.replicateTo()
       } catch (error) {
@@ -286,6 +303,25 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   async #publish(): Promise<void> {
     if (this.#store.state === undefined) return
     await this.#addresses.publish(this.#started().network.addresses())
+    await this.#knownPeers?.write(this.members())
+  }
+
+  /** Without a pool: asks the hosts that were known before the database was lost, until one knows this host. */
+  async #findPool(): Promise<void> {
+    if (this.#store.state !== undefined) return
+    const listed = (this.#o.peers ?? []).flatMap((address) => peerOfAddress(address) ?? [])
+    const known = [...listed, ...((await this.#knownPeers?.read()) ?? [])]
+    await Promise.all(
+      known.map(async (peer) => {
+        try {
+          await this.rejoin(peer)
+        } catch (error) {
+          // Another one was faster: found is found.
+          if (this.#store.state !== undefined) return
+          events.poolNotFound(this.#components.logger, peer.host, toMoyaiError(error))
+        }
+      }),
+    )
   }
 
   #changed(): void {
@@ -377,7 +413,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
    * member. NOT_A_MEMBER when this host is in no pool of its, HOST_UNREACHABLE, ALREADY_IN_POOL.
    */
   async rejoin(o: { host: string; addresses: readonly string[] }): Promise<PoolState> {
-    const { network } = this.#started()
+    const { network, stop } = this.#started()
     const transport: SyncTransport = (bytes, signal) =>
       network.requestAt({
         ...o,
@@ -385,22 +421,9 @@ export class Membership implements NetworkMembership, AsyncDisposable {
         bytes,
         ...(signal === undefined ? {} : { signal }),
       })
-    const client = new SyncClient(transport)
-    const summary = await client.ask({ kind: 'summary' })
-    const { ids } = await client.ask({ kind: 'statement-ids' })
-    const statements: Uint8Array[] = []
-    while (statements.length < ids.length) {
-      const rest = ids.slice(statements.length, statements.length + 1024)
-      const { envelopes } = await client.ask({ kind: 'statements', ids: rest })
-      if (envelopes.length === 0 || envelopes.length > rest.length) break
-      statements.push(...envelopes)
-    }
-    const hosts = summary.addresses.map(({ host }) => host)
-    const { envelopes } = await client.ask({ kind: 'addresses', hosts })
+    const found = await fetchPool(new SyncClient(transport, stop.signal))
     await this.#enter({
-      pool: summary.pool,
-      statements,
-      addresses: envelopes,
+      ...found,
       // Only this host's own signature can have put it there: the asked host cannot make up a pool around it.
       check: (state) => checkOwnPlace(state, this.#own()),
     })

@@ -156,7 +156,7 @@ test('goal: an owner that lost its state finds pool and log again from the keys 
     for (let i = 0; i < 3; i++) await append(owner)
     const before = await entriesAt(a, owner)
     await owner.close()
-    owner.loseState()
+    await owner.loseState({ peersToo: true })
     await owner.open()
     assert.equal(owner.membership.state(), undefined)
     await assert.rejects(append(owner), { code: 'NO_POOL' })
@@ -184,6 +184,29 @@ test('goal: an owner that lost its state finds pool and log again from the keys 
   })
 })
 
+test('goal: an owner that lost its database finds the pool by itself when it knows one host', async () => {
+  await withPool(['a', 'b', 'c'], async ({ hosts, clock }) => {
+    const [owner, b] = hosts as Five
+    await append(owner)
+    await clock.advance(31_000)
+    await owner.close()
+    await owner.loseState({ peersToo: false })
+    await owner.open()
+    assert.equal(owner.membership.requireState().hosts.size, 3)
+    await allConnected(hosts)
+    assert.equal((await append(owner)).seq, 1)
+    // Not now, but as soon as somebody who knows it is there.
+    await owner.close()
+    await owner.loseState({ peersToo: false })
+    for (const host of hosts.slice(1)) await host.close()
+    await owner.open()
+    assert.equal(owner.membership.state(), undefined)
+    await b.open()
+    await clock.advance(31_000)
+    await eventually(() => owner.membership.isMember(b.id))
+  })
+})
+
 test('goal: a host that was let in anew appends even when most others are away', async () => {
   await withPool(NAMES, async ({ hosts, world, clock }) => {
     const [a, b, c, d, e] = hosts as Five
@@ -194,7 +217,7 @@ test('goal: a host that was let in anew appends even when most others are away',
     assert.equal((await append(fresh)).seq, 0)
     // A host with the keys of one that is known, under a new token, is not new.
     await fresh.close()
-    fresh.loseState()
+    await fresh.loseState({ peersToo: true })
     await fresh.open()
     await clock.advance(1000)
     await fresh.joinThrough(a)

@@ -5,7 +5,7 @@
 
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 import { MoyaiError } from '@moyai/protocol'
 
@@ -137,7 +137,7 @@ export async function replaceFile(
   o: { path: string; bytes: Uint8Array; mode: number },
 ): Promise<void> {
   const folder = dirname(o.path)
-  const temporary = `${folder}/.${basename(o.path)}.new`
+  const temporary = join(folder, `.${basename(o.path)}.new`)
   // What an interrupted run left behind; only the holder of the home's lock comes here.
   await files.removeFile(temporary)
   await files.createFile(temporary, o.bytes, o.mode)

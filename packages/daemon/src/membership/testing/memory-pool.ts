@@ -15,6 +15,7 @@ import { ManualClock } from '../../clock.ts'
 import { MemoryDisk, openMemoryDatabase, type Database } from '../../database/index.ts'
 import { silentLogger } from '../../logger.ts'
 import { SeededRandom } from '../../random.ts'
+import { MemoryFileSystem } from '../../ports/memory-file-system.ts'
 import { Membership } from '../membership.ts'
 import { MemoryNetwork, MemoryWorld } from './memory-network.ts'
 
@@ -28,6 +29,7 @@ export class TestHost {
   readonly delegation: Uint8Array
   readonly id: string
   disk = new MemoryDisk()
+  readonly files = new MemoryFileSystem()
   database: Database = openMemoryDatabase(this.disk)
   #membership: Membership | undefined
   #network: MemoryNetwork | undefined
@@ -72,8 +74,10 @@ export class TestHost {
       offeredBytes: 1e9,
     }
     const random = new SeededRandom(`run ${this.name} ${clock.now()}`)
-    const components = { database: this.database, clock, random, logger: silentLogger }
-    const membership = await Membership.open({ identity, bundle, delegation, profile }, components)
+    const logger = silentLogger
+    const components = { database: this.database, clock, random, logger, files: this.files }
+    const own = { identity, bundle, delegation, profile, peersFile: '/pool.peers' }
+    const membership = await Membership.open(own, components)
     this.#membership = membership
     this.#network = new MemoryNetwork({ host: this.id, world: this.world, membership })
     membership.attach(this.#network)
@@ -92,9 +96,10 @@ export class TestHost {
     await this.database.close()
   }
 
-  /** Everything but the keys is gone. */
-  loseState(): void {
+  /** Everything but the keys is gone; with `peersToo`, the file that remembers hosts as well. */
+  async loseState(o: { peersToo: boolean }): Promise<void> {
     this.disk = new MemoryDisk()
+    if (o.peersToo) await this.files.removeFile('/pool.peers')
   }
 
   /** Joins the pool that `inviter` is in. */
