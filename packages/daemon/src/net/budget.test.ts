@@ -1,4 +1,7 @@
-/** The shared budget: never exceeded, first come first served, and nobody starves behind another's own bound. */
+/**
+ * The shared budget: never exceeded, first come first served, and nobody starves behind another's
+ * own bound.
+ */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,7 +11,7 @@ import { ByteBudget } from './budget.ts'
 
 const forever = new AbortController().signal
 
-test('goal: any order of taking, giving back and aborting stays within both bounds and serves everybody', async () => {
+test('goal: every order of taking, giving back and aborting stays within both bounds and serves everybody', async () => {
   const step = fc.record({
     owner: fc.constantFrom('a', 'b', 'c'),
     bytes: fc.integer({ min: 1, max: 40 }),

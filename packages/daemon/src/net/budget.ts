@@ -1,4 +1,7 @@
-/** A budget of bytes shared by many receivers: the bound on what all peers together can make this process buffer. */
+/**
+ * A budget of bytes shared by many receivers: the bound on what all peers together can make this
+ * process buffer.
+ */
 
 import { assert, MoyaiError } from '@moyai/protocol'
 
@@ -9,8 +12,8 @@ type Waiter = {
 }
 
 /**
- * Hands out up to `bytesMax` bytes, and up to `bytesMaxPerOwner` to one owner. Requests that do not fit wait in
- * order of arrival; one whose owner is at its own bound does not hold up the others.
+ * Hands out up to `bytesMax` bytes, and up to `bytesMaxPerOwner` to one owner. Requests that do not
+ * fit wait in order of arrival; one whose owner is at its own bound does not hold up the others.
  */
 export class ByteBudget {
   readonly bytesMax: number
@@ -36,8 +39,8 @@ export class ByteBudget {
   }
 
   /**
-   * Takes `bytes` for `owner`, waiting for others to release theirs. ABORTED when `signal` aborts first; then nothing
-   * was taken. Whoever resolved must `release` the same number.
+   * Takes `bytes` for `owner`, waiting for others to release theirs. ABORTED when `signal` aborts
+   * first; then nothing was taken. Whoever resolved must `release` the same number.
    */
   async acquire(owner: string, bytes: number, signal: AbortSignal): Promise<void> {
     assert(bytes > 0 && bytes <= this.bytesMaxPerOwner, 'a request fits the budget')

@@ -1,4 +1,6 @@
-/** Log events of the network layer, one helper each. Texts from peers appear at debug level only. */
+/**
+ * Log events of the network layer, one helper each. Texts from peers appear at debug level only.
+ */
 
 import type { MoyaiError } from '@moyai/protocol'
 import type { Logger } from '../logger.ts'

@@ -1,9 +1,10 @@
 /**
  * One request and its answer on a lane: two halves, each closed by its own side (spec/wire.md §4).
  *
- * The requester's half is open after a REQUEST with MORE until its END or CANCEL; the responder's half is open until
- * a RESPONSE without MORE, an END, or an ERROR. Payload flows only against credit that its receiver granted for this
- * request, so what a slow consumer leaves unread is bounded whatever the sender does.
+ * The requester's half is open after a REQUEST with MORE until its END or CANCEL; the responder's
+ * half is open until a RESPONSE without MORE, an END, or an ERROR. Payload flows only against
+ * credit that its receiver granted for this request, so what a slow consumer leaves unread is
+ * bounded whatever the sender does.
  */
 
 import { assert, MoyaiError } from '@moyai/protocol'
@@ -32,7 +33,10 @@ export type ExchangeLink = {
   frameBytesMax: number
   creditBytesMax: number
   now: () => number
-  /** Resolves when the frame was handed to the transport or dropped; rejects when the lane is closed. */
+  /**
+   * Resolves when the frame was handed to the transport or dropped; rejects when the lane is
+   * closed.
+   */
   send: (frame: OutgoingFrame) => Promise<void>
   /** Both halves are closed. */
   done: (exchange: Exchange) => void
@@ -63,7 +67,8 @@ export class Exchange {
   #event = Promise.withResolvers<void>()
   // sending
   #sendCredit = 0
-  // receiving: bytes granted and not received; received and not handed out; handed out and perhaps still in use
+  // receiving: bytes granted and not received; received and not handed out; handed out and perhaps
+  // still in use
   #granted = 0
   #queue: Uint8Array[][] = []
   #queuedBytes = 0
@@ -123,7 +128,7 @@ export class Exchange {
     return !this.#localOpen
   }
 
-  // ---- sending ---------------------------------------------------------------------------------------------------
+  // ---- sending ----------------------------------------------------------------------------------
 
   /** Waits until the peer grants credit (true), or answers without wanting any payload (false). */
   async wanted(): Promise<boolean> {
@@ -132,8 +137,9 @@ export class Exchange {
   }
 
   /**
-   * Sends payload as the peer grants credit. False when the peer has answered already and wants no more (its answer
-   * says why). The bytes must not change before the exchange is done. Rejects when the exchange failed.
+   * Sends payload as the peer grants credit. False when the peer has answered already and wants no
+   * more (its answer says why). The bytes must not change before the exchange is done. Rejects when
+   * the exchange failed.
    */
   async send(bytes: Uint8Array): Promise<boolean> {
     for (let offset = 0; offset < bytes.length;) {
@@ -159,19 +165,28 @@ export class Exchange {
     await this.#sendFrame('response', body, more)
   }
 
-  /** Responder: refuses, or gives up in the middle of an answer. Nothing happens when the answer is complete. */
+  /**
+   * Responder: refuses, or gives up in the middle of an answer. Nothing happens when the answer is
+   * complete.
+   */
   refuse(error: MoyaiError): void {
     assert(this.role === 'responder', 'only a responder refuses')
     this.#giveUp(error, 'error', encodeError(error))
   }
 
-  /** Requester: wants nothing more; waiting calls reject with `reason`. Nothing happens when all is done. */
+  /**
+   * Requester: wants nothing more; waiting calls reject with `reason`. Nothing happens when all is
+   * done.
+   */
   cancel(reason: MoyaiError): void {
     assert(this.role === 'requester', 'only a requester cancels')
     this.#giveUp(reason, 'cancel', NOTHING)
   }
 
-  /** The peer broke a rule of the protocol that this request belongs to: the lane and its connection end. */
+  /**
+   * The peer broke a rule of the protocol that this request belongs to: the lane and its connection
+   * end.
+   */
   violated(what: string, cause?: unknown): MoyaiError {
     const error = new MoyaiError('PROTOCOL_VIOLATION', what, { cause })
     this.#link.violated(error)
@@ -212,7 +227,7 @@ export class Exchange {
     this.#checkDone()
   }
 
-  // ---- receiving -------------------------------------------------------------------------------------------------
+  // ---- receiving --------------------------------------------------------------------------------
 
   /** Sets how many payload bytes the peer is to send in all, and grants the first of them. */
   expect(bytes: number): void {
@@ -222,8 +237,8 @@ export class Exchange {
   }
 
   /**
-   * The parts of the next DATA frame, or undefined after the END. What the previous call returned must not be used
-   * any more: its place in the window is given to the peer again.
+   * The parts of the next DATA frame, or undefined after the END. What the previous call returned
+   * must not be used any more: its place in the window is given to the peer again.
    */
   async receive(): Promise<Uint8Array[] | undefined> {
     this.#free(this.#lentBytes)
@@ -252,7 +267,9 @@ export class Exchange {
     }
   }
 
-  /** Tops the peer's credit up to the window, in steps worth a frame, once the budget has the bytes. */
+  /**
+   * Tops the peer's credit up to the window, in steps worth a frame, once the budget has the bytes.
+   */
   #grant(): void {
     const wanted = Math.min(REQUEST_WINDOW_BYTES - this.heldBytes, this.#expectedBytes)
     const worthwhile = wanted >= CREDIT_STEP_BYTES || wanted === this.#expectedBytes
@@ -293,7 +310,7 @@ export class Exchange {
     if (bytes > 0) this.#link.budget.release(this.peer, bytes)
   }
 
-  // ---- frames of the peer ----------------------------------------------------------------------------------------
+  // ---- frames of the peer -----------------------------------------------------------------------
 
   /** Whether a frame with this header may come now; asked before its body is read. */
   check(header: FrameHeader): void {
@@ -371,7 +388,7 @@ export class Exchange {
     this.#queuedBytes += length
   }
 
-  // ---- ends ------------------------------------------------------------------------------------------------------
+  // ---- ends -------------------------------------------------------------------------------------
 
   /** The lane broke: both halves are closed. */
   fail(error: MoyaiError): void {
@@ -381,7 +398,10 @@ export class Exchange {
     this.#checkDone()
   }
 
-  /** Waiting calls reject; what is buffered is dropped. Credit on its way stays accounted until the peer's half ends. */
+  /**
+   * Waiting calls reject; what is buffered is dropped. Credit on its way stays accounted until the
+   * peer's half ends.
+   */
   #stop(error: MoyaiError): void {
     this.#error ??= error
     this.#queue = []
@@ -427,11 +447,12 @@ export class Exchange {
     this.#link.send(frame).catch(() => {})
   }
 
-  // ---- time ------------------------------------------------------------------------------------------------------
+  // ---- time -------------------------------------------------------------------------------------
 
   /**
-   * What a deadline says at `now`: `request` when it was the peer's turn for too long, `lane` when the peer does not
-   * even end a request that was given up. `laneIdleMs`: time since anything moved on the lane.
+   * What a deadline says at `now`: `request` when it was the peer's turn for too long, `lane` when
+   * the peer does not even end a request that was given up. `laneIdleMs`: time since anything moved
+   * on the lane.
    */
   overdue(now: number, laneIdleMs: number): 'request' | 'lane' | undefined {
     if (this.#lingeringSince !== undefined) {

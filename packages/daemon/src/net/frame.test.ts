@@ -105,7 +105,7 @@ test('goal: headers round-trip, and each random header is either canonical or re
   }
 })
 
-test('goal: any error fits its frame and comes back printable', () => {
+test('goal: every error fits its frame and comes back printable', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(0xffff), { maxLength: 900 }), (units) => {
       // Any UTF-16 units: control characters, direction marks, lone surrogates.

@@ -1,11 +1,13 @@
 /**
- * Frames: all that travels on a lane (spec/wire.md §2). A fixed header of 16 bytes, then `length` bytes of body.
+ * Frames: all that travels on a lane (spec/wire.md §2). A fixed header of 16 bytes, then `length`
+ * bytes of body.
  *
  * ```
  * offset  0     1      2..3          4..7      8..11    12..15
  *         type  flags  reserved (0)  request   length   reserved (0)      integers are big-endian
  * ```
- * The header alone decides whether a frame is acceptable: nothing is allocated for a body before that.
+ * The header alone decides whether a frame is acceptable: nothing is allocated for a body before
+ * that.
  */
 
 import { assert, FRAME_BYTES_MAX, MoyaiError } from '@moyai/protocol'
@@ -79,7 +81,10 @@ function violation(what: string): never {
   throw new MoyaiError('PROTOCOL_VIOLATION', `frame: ${what}`)
 }
 
-/** The header in `bytes` (16). PROTOCOL_VIOLATION when it breaks a rule of spec/wire.md §2, TOO_LARGE for its length. */
+/**
+ * The header in `bytes` (16). PROTOCOL_VIOLATION when it breaks a rule of spec/wire.md §2,
+ * TOO_LARGE for its length.
+ */
 export function decodeFrameHeader(bytes: Uint8Array, limits: FrameLimits): FrameHeader {
   assert(bytes.length === FRAME_HEADER_BYTES, 'a header is 16 bytes')
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES)

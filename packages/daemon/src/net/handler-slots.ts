@@ -3,7 +3,10 @@
 import { MoyaiError } from '@moyai/protocol'
 import { HANDLERS_MAX, HANDLERS_PER_PEER_MAX } from './limits.ts'
 
-/** Handlers outlive their lanes while a disk holds them up; a peer that reconnects must not pile them up. */
+/**
+ * Handlers outlive their lanes while a disk holds them up; a peer that reconnects must not pile
+ * them up.
+ */
 export class HandlerSlots {
   readonly #byPeer = new Map<string, number>()
   #count = 0

@@ -1,8 +1,10 @@
 /**
- * This host on the network: the libp2p node, who may connect, which protocols are served, and the lanes.
+ * This host on the network: the libp2p node, who may connect, which protocols are served, and the
+ * lanes.
  *
- * Only certified hosts get a connection. While an invite is open, some strangers may connect for half a minute, and the one
- * protocol that answers them is the one registered with `strangers` (join); anything else costs them the connection.
+ * Only certified hosts get a connection. While an invite is open, some strangers may connect for
+ * half a minute, and the one protocol that answers them is the one registered with `strangers`
+ * (join); anything else costs them the connection.
  */
 
 import type { Connection, ConnectionGater, PeerId, Stream } from '@libp2p/interface'
@@ -18,6 +20,7 @@ import {
 } from '@moyai/protocol'
 import { addressOf, checkedAddress } from './addresses.ts'
 import { ByteBudget } from './budget.ts'
+import { Door } from './door.ts'
 import * as events from './events.ts'
 import { HandlerSlots } from './handler-slots.ts'
 import { hexOfPeerId, peerIdOfHex, privateKeyOfSeed } from './identity.ts'
@@ -41,9 +44,6 @@ export type Protocol = {
   lanesMax: number
 }
 
-/** Why a peer is allowed: a member, a stranger who may join, or a host that we dialed in order to join. */
-type Standing = 'member' | 'expected' | 'stranger' | 'unknown'
-
 export class Host {
   readonly self: string
   readonly signer: Signer
@@ -61,10 +61,7 @@ export class Host {
   readonly #lanes = new Set<Lane>()
   /** Lanes that peers opened, by connection. */
   readonly #inbound = new Map<Lane, { connection: Connection; protocol: string }>()
-  /** Connections of hosts that are no members, with the time of their opening. */
-  readonly #strangers = new Map<Connection, number>()
-  /** Hosts that `requestAt` is asking. */
-  readonly #expected = new Map<string, number>()
+  readonly #door: Door
   readonly #slots = new HandlerSlots()
   readonly #listeners = new Set<{ event: PeerEvent; listener: (host: string) => void }>()
   readonly #stop = new AbortController()
@@ -81,6 +78,7 @@ export class Host {
     this.#announceCount = options.announce?.length ?? 0
     this.signer = ed25519Signer(options.seed)
     this.self = toHex(this.signer.publicKey)
+    this.#door = new Door(this.self, components)
     this.#pool = new LanePool({
       open: (peer, protocol) => this.#openLane(peer, protocol),
       lanesMax: (protocol) => this.#protocol(protocol).lanesMax,
@@ -100,7 +98,7 @@ export class Host {
     // The node needs the gater before the host exists that decides; nothing asks it before `start`.
     const late: { host?: Host } = {}
     const gate = (peer: PeerId, inbound: boolean): boolean =>
-      late.host === undefined || !late.host.#admits(peer, inbound)
+      late.host === undefined || !late.host.#door.admits(peer, inbound)
     const gater: ConnectionGater = {
       denyDialPeer: (peer) => gate(peer, false),
       denyOutboundEncryptedConnection: (peer) => gate(peer, false),
@@ -115,7 +113,7 @@ export class Host {
     return late.host
   }
 
-  // ---- life ------------------------------------------------------------------------------------------------------
+  // ---- life -------------------------------------------------------------------------------------
 
   async start(): Promise<void> {
     await this.#node.start()
@@ -154,22 +152,19 @@ export class Host {
   }
 
   #tick(): void {
-    const now = this.#components.clock.monotonic()
     for (const lane of this.#lanes) lane.tick()
-    for (const [connection, since] of this.#strangers) {
-      if (this.#standing(connection.remotePeer) === 'member') this.#strangers.delete(connection)
-      else if (now - since > limits.STRANGER_MS) this.#cut(connection, 'a stranger stayed too long')
-    }
+    for (const guest of this.#door.overdue()) this.#cut(guest, 'a stranger stayed too long')
     this.refresh()
   }
 
-  /** Follows the membership: closes connections of hosts that are gone, dials those that are new. */
+  /**
+   * Follows the membership: closes connections of hosts that are gone, dials those that are new.
+   */
   refresh(): void {
     if (this.#stop.signal.aborted) return
     for (const connection of this.#node.getConnections()) {
-      if (this.#standing(connection.remotePeer) === 'unknown') {
-        if (!this.#strangers.has(connection))
-          this.#cut(connection, 'the host is no member any more')
+      if (this.#door.hasLostStanding(connection)) {
+        this.#cut(connection, 'the host is no member any more')
       }
     }
     this.#peers.refresh(this.#components.membership.members())
@@ -200,39 +195,16 @@ export class Host {
     for (const entry of this.#listeners) if (entry.event === event) entry.listener(host)
   }
 
-  // ---- who may connect -------------------------------------------------------------------------------------------
-
-  #standing(peer: PeerId): Standing {
-    const host = hexOfPeerId(peer)
-    if (host === undefined || host === this.self) return 'unknown'
-    if (this.#components.membership.isMember(host)) return 'member'
-    if (this.#expected.has(host)) return 'expected'
-    return 'unknown'
-  }
-
-  #admits(peer: PeerId, inbound: boolean): boolean {
-    if (this.#standing(peer) !== 'unknown') return true
-    const host = hexOfPeerId(peer)
-    if (!inbound || host === undefined || host === this.self) return false
-    return (
-      this.#components.membership.strangersWelcome() && this.#strangers.size < limits.STRANGERS_MAX
-    )
-  }
+  // ---- who may connect --------------------------------------------------------------------------
 
   #onOpen(connection: Connection): void {
-    if (this.#standing(connection.remotePeer) !== 'member') {
-      // Several upgrades can pass the gate at once: the count is taken again.
-      if (this.#strangers.size >= limits.STRANGERS_MAX) {
-        return this.#cut(connection, 'too many strangers')
-      }
-      this.#strangers.set(connection, this.#components.clock.monotonic())
-    }
+    if (!this.#door.enter(connection)) return this.#cut(connection, 'too many strangers')
     this.refresh()
   }
 
   #onClose(connection: Connection): void {
-    this.#strangers.delete(connection)
-    if (this.#standing(connection.remotePeer) === 'unknown') {
+    this.#door.leave(connection)
+    if (this.#door.standing(connection.remotePeer) === 'unknown') {
       // libp2p remembers whoever connected for a year: strangers must not fill its table.
       this.#node.peerStore.delete(connection.remotePeer).catch((error: unknown) => {
         events.forgetFailed(this.#components.logger, toMoyaiError(error))
@@ -242,11 +214,11 @@ export class Host {
   }
 
   #cut(connection: Connection, why: string): void {
-    this.#strangers.delete(connection)
+    this.#door.leave(connection)
     connection.abort(new Error(why))
   }
 
-  // ---- connections -----------------------------------------------------------------------------------------------
+  // ---- connections ------------------------------------------------------------------------------
 
   #link(host: string): { rttMs?: number } | undefined {
     const connection = this.#bestConnection(host)
@@ -254,7 +226,10 @@ export class Host {
     return connection.rtt === undefined ? {} : { rttMs: connection.rtt }
   }
 
-  /** Open connections to `host`, the one that both sides keep first: dialed by the lower id, then the oldest. */
+  /**
+   * Open connections to `host`, the one that both sides keep first: dialed by the lower id, then
+   * the oldest.
+   */
   #connections(host: string): Connection[] {
     const lowerDials = this.self < host ? 'outbound' : 'inbound'
     const rank = (connection: Connection): number => (connection.direction === lowerDials ? 0 : 1)
@@ -268,7 +243,10 @@ export class Host {
     return this.#connections(host)[0]
   }
 
-  /** Both hosts may have dialed at once: the connection that neither keeps goes when no lane uses it. */
+  /**
+   * Both hosts may have dialed at once: the connection that neither keeps goes when no lane uses
+   * it.
+   */
   #closeSurplus(): void {
     for (const { host, connected } of this.#peers.list()) {
       if (!connected) continue
@@ -311,7 +289,7 @@ export class Host {
     }
   }
 
-  // ---- protocols -------------------------------------------------------------------------------------------------
+  // ---- protocols --------------------------------------------------------------------------------
 
   /** Serves `protocol`; once per id, before or after `start`. */
   register(protocol: Protocol): void {
@@ -335,11 +313,12 @@ export class Host {
 
   #onStream(protocol: Protocol, stream: Stream, connection: Connection): void {
     const host = hexOfPeerId(connection.remotePeer)
-    const standing = this.#standing(connection.remotePeer)
+    const standing = this.#door.standing(connection.remotePeer)
     const stranger = standing !== 'member'
     if (host === undefined || (stranger && !protocol.strangers)) {
       stream.abort(new Error('not for strangers'))
-      // A host that we are asking to let us in may know us as a member before we know it: no fault of its.
+      // A host that we are asking to let us in may know us as a member before we know it: no fault
+      // of its.
       if (standing !== 'expected') this.#cut(connection, 'a stranger asked for more than to join')
       return
     }
@@ -364,7 +343,10 @@ export class Host {
     void this.#follow(lane, connection, protocol.id)
   }
 
-  /** A peer that lost its connection opens its lanes anew before the old ones are noticed dead: those go first. */
+  /**
+   * A peer that lost its connection opens its lanes anew before the old ones are noticed dead:
+   * those go first.
+   */
   #makeRoom(host: string, protocol: string, connection: Connection): boolean {
     const theirs = [...this.#inbound].filter(
       ([lane, at]) => lane.peer === host && at.protocol === protocol,
@@ -415,22 +397,27 @@ export class Host {
     })
   }
 
-  // ---- asking ----------------------------------------------------------------------------------------------------
+  // ---- asking -----------------------------------------------------------------------------------
 
-  /** Sends a request to a connected member over a pooled lane. HOST_UNREACHABLE when it is not connected. */
+  /**
+   * Sends a request to a connected member over a pooled lane. HOST_UNREACHABLE when it is not
+   * connected.
+   */
   async request(host: string, protocol: string, request: LaneRequest): Promise<Exchange> {
     return this.#pool.request(host, protocol, request)
   }
 
-  /** Opens a connection to `host`, member or not, and one lane of its own for `use`; both are let go afterwards. */
+  /**
+   * Opens a connection to `host`, member or not, and one lane of its own for `use`; both are let go
+   * afterwards.
+   */
   async withLaneTo<T>(
     target: Member & { protocol: string; signal?: AbortSignal },
     use: (lane: Lane) => Promise<T>,
   ): Promise<T> {
     const { host, protocol } = target
-    this.#expected.set(host, (this.#expected.get(host) ?? 0) + 1)
     const signal = target.signal ?? this.#stop.signal
-    try {
+    return this.#door.expecting(host, async () => {
       const connection = await this.#dial(target, AbortSignal.any([signal, this.#stop.signal]))
       const lane = await this.#newLane(connection, host, protocol)
       try {
@@ -438,11 +425,7 @@ export class Host {
       } finally {
         await lane.close()
       }
-    } finally {
-      const left = (this.#expected.get(host) ?? 1) - 1
-      if (left === 0) this.#expected.delete(host)
-      else this.#expected.set(host, left)
-    }
+    })
   }
 
   async #openLane(host: string, protocol: string): Promise<Lane> {
@@ -485,7 +468,7 @@ export class Host {
       fetchBytes: this.#fetchBudget.usedBytes,
       lanes: this.#lanes.size,
       connections: this.#node.getConnections().length,
-      strangers: this.#strangers.size,
+      strangers: this.#door.guestCount,
     }
   }
 }

@@ -1,4 +1,7 @@
-/** Between libp2p's peer ids and moyai's host ids: a host id is the raw Ed25519 public key, 32 bytes. */
+/**
+ * Between libp2p's peer ids and moyai's host ids: a host id is the raw Ed25519 public key, 32
+ * bytes.
+ */
 
 import { generateKeyPairFromSeed, publicKeyFromRaw } from '@libp2p/crypto/keys'
 import type { Ed25519PrivateKey, PeerId } from '@libp2p/interface'

@@ -31,7 +31,10 @@ export interface InspectableNetwork extends Network {
   onViolation(listener: (violation: Violation) => void): void
 }
 
-/** Builds the network, not started. CONFIG_INVALID when an address to listen on or to announce is none. */
+/**
+ * Builds the network, not started. CONFIG_INVALID when an address to listen on or to announce is
+ * none.
+ */
 export async function createNetwork(
   options: NetworkOptions,
   components: NetworkComponents,

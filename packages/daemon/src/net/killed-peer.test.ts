@@ -1,4 +1,6 @@
-/** A peer whose process is killed in the middle of everything (traps 7 and 12), with real processes. */
+/**
+ * A peer whose process is killed in the middle of everything (traps 7 and 12), with real processes.
+ */
 
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'

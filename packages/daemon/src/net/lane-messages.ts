@@ -32,9 +32,9 @@ const HELLO_SCHEMA = s.map({
 })
 
 /**
- * The first frame in each direction. `versions`: lane versions spoken; `features`: optional abilities by name;
- * `requests`: requests accepted at once; `credit`: bytes that will be granted at once at most; `frame`: longest
- * DATA body accepted.
+ * The first frame in each direction. `versions`: lane versions spoken; `features`: optional
+ * abilities by name; `requests`: requests accepted at once; `credit`: bytes that will be granted at
+ * once at most; `frame`: longest DATA body accepted.
  */
 export type Hello = Infer<typeof HELLO_SCHEMA>
 

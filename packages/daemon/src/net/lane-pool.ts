@@ -1,4 +1,7 @@
-/** The lanes that this host has opened: to each peer and protocol one, or two under load, kept until they are idle. */
+/**
+ * The lanes that this host has opened: to each peer and protocol one, or two under load, kept until
+ * they are idle.
+ */
 
 import { defined } from '@moyai/protocol'
 import type { Exchange } from './exchange.ts'
@@ -28,7 +31,10 @@ export class LanePool {
     this.#options = options
   }
 
-  /** Sends a request over the least busy lane. Rejects as `Lane.request` does, or with HOST_UNREACHABLE. */
+  /**
+   * Sends a request over the least busy lane. Rejects as `Lane.request` does, or with
+   * HOST_UNREACHABLE.
+   */
   async request(peer: string, protocol: string, request: LaneRequest): Promise<Exchange> {
     const slot = this.#choose(peer, protocol)
     slot.claims += 1

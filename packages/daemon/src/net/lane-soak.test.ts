@@ -1,4 +1,7 @@
-/** A lane under everything at once: random sizes, stalls, refusals and cancellations, every byte compared. */
+/**
+ * A lane under everything at once: random sizes, stalls, refusals and cancellations, every byte
+ * compared.
+ */
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -38,7 +41,10 @@ async function digest(exchange: Exchange, dice: Dice): Promise<string> {
   }
 }
 
-/** Answers `put` with the digest of its payload, and `get SEED LENGTH` with that payload; refuses one in ten. */
+/**
+ * Answers `put` with the digest of its payload, and `get SEED LENGTH` with that payload; refuses
+ * one in ten.
+ */
 function serve(dice: Dice): (exchange: Exchange) => Promise<void> {
   return async (exchange) => {
     const [what, seed, length] = Buffer.from(exchange.body).toString().split(' ')

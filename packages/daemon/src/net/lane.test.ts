@@ -305,7 +305,7 @@ test('goal: an unused lane is closed by its opener, without an error at the othe
   assert.equal(end.error.code, 'STREAM_CLOSED')
 })
 
-// ---- hostile peers -----------------------------------------------------------------------------------------------
+// ---- hostile peers ------------------------------------------------------------------------------
 
 const request = (id: number, more = false, length = 4): Uint8Array =>
   frameBytes('request', { request: id, more, body: new Uint8Array(length).fill(120) })
@@ -438,7 +438,8 @@ test('goal: a peer that says nothing, or stops within a frame, loses its lane', 
   })
   await clock.advance(FRAME_STALL_MS + 1)
   stalled.lane.tick()
-  // Ten bytes are no header yet: such a lane is only idle. A header without its body is a stalled frame.
+  // Ten bytes are no header yet: such a lane is only idle. A header without its body is a stalled
+  // frame.
   stalled.peer.send(request(1).subarray(10, 18))
   await eventually('the body is missing', async () => {
     await clock.advance(FRAME_STALL_MS + 1)

@@ -1,9 +1,11 @@
 /**
- * A lane: one long-lived libp2p stream that carries many requests, opened by the side that asks (spec/wire.md).
+ * A lane: one long-lived libp2p stream that carries many requests, opened by the side that asks
+ * (spec/wire.md).
  *
- * Opening a stream costs a millisecond of negotiation on both sides, so lanes stay open and requests share them. Frames of
- * several requests interleave; small frames overtake queued payload. The receiving loop never waits for a consumer:
- * credit bounds what it can be made to hold. Whatever breaks a rule ends the lane, and the connection with it.
+ * Opening a stream costs a millisecond of negotiation on both sides, so lanes stay open and
+ * requests share them. Frames of several requests interleave; small frames overtake queued payload.
+ * The receiving loop never waits for a consumer: credit bounds what it can be made to hold.
+ * Whatever breaks a rule ends the lane, and the connection with it.
  *
  * Absent on purpose: timers. The network's one loop calls `tick`.
  */
@@ -146,9 +148,10 @@ export class Lane {
   }
 
   /**
-   * Opener: sends a REQUEST when one of the lane's places is free. `more`: payload and `end()` follow; `expect`: bytes of
-   * payload that the answer will carry, for which credit is granted at once; `idleMs`: how long the peer may be silent when it is its
-   * turn. Aborting `signal` cancels the request. BUSY, ABORTED, or why the lane ended.
+   * Opener: sends a REQUEST when one of the lane's places is free. `more`: payload and `end()`
+   * follow; `expect`: bytes of payload that the answer will carry, for which credit is granted at
+   * once; `idleMs`: how long the peer may be silent when it is its turn. Aborting `signal` cancels
+   * the request. BUSY, ABORTED, or why the lane ended.
    */
   async request(o: {
     body: Uint8Array
@@ -257,7 +260,7 @@ export class Lane {
     this.#waiting.shift()?.resolve()
   }
 
-  // ---- sending ---------------------------------------------------------------------------------------------------
+  // ---- sending ----------------------------------------------------------------------------------
 
   #send(frame: OutgoingFrame): Promise<void> {
     if (this.#ending !== undefined) return Promise.reject(this.#ending)
@@ -298,7 +301,7 @@ export class Lane {
     }
   }
 
-  // ---- receiving -------------------------------------------------------------------------------------------------
+  // ---- receiving --------------------------------------------------------------------------------
 
   async #receive(): Promise<void> {
     try {
@@ -326,7 +329,10 @@ export class Lane {
     }
   }
 
-  /** Refuses a frame that must not come now, before its body is read; the exchange it belongs to, if any. */
+  /**
+   * Refuses a frame that must not come now, before its body is read; the exchange it belongs to, if
+   * any.
+   */
   #check(header: FrameHeader): Exchange | undefined {
     const acceptor = this.#options.handler !== undefined
     if (header.type === 'hello' ? this.#helloSeen : !this.#helloSeen && header.type !== 'error') {
@@ -349,7 +355,10 @@ export class Lane {
     return exchange
   }
 
-  /** A CREDIT or CANCEL can cross the end of its request on the wire; anything else, or too many, cannot. */
+  /**
+   * A CREDIT or CANCEL can cross the end of its request on the wire; anything else, or too many,
+   * cannot.
+   */
   #excuse(header: FrameHeader): void {
     const late = header.type === 'credit' || header.type === 'cancel'
     const acceptor = this.#options.handler !== undefined
@@ -391,7 +400,7 @@ export class Lane {
     }
   }
 
-  // ---- time and end ----------------------------------------------------------------------------------------------
+  // ---- time and end -----------------------------------------------------------------------------
 
   /** Looks at all deadlines; called about every TICK_MS. */
   tick(): void {

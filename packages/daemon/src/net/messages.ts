@@ -1,8 +1,9 @@
 /**
  * Messages: small requests and responses of a protocol, over exchanges (spec/wire.md §5).
  *
- * A message of one frame or less is the body of its REQUEST or RESPONSE. A longer one travels as payload, and the body is
- * its length (u32, big-endian): then it is counted against a budget before any of it is granted credit.
+ * A message of one frame or less is the body of its REQUEST or RESPONSE. A longer one travels as
+ * payload, and the body is its length (u32, big-endian): then it is counted against a budget before
+ * any of it is granted credit.
  */
 
 import { assert, concatBytes, FRAME_BYTES_MAX, isMoyaiError, MoyaiError } from '@moyai/protocol'
@@ -35,7 +36,10 @@ function lengthOf(exchange: Exchange, body: Uint8Array, bytesMax: number): numbe
   return length
 }
 
-/** Calls `use` with the message that began with `body`; its bytes are in the budget until `use` is over. */
+/**
+ * Calls `use` with the message that began with `body`; its bytes are in the budget until `use` is
+ * over.
+ */
 export async function withMessage<T>(
   o: {
     exchange: Exchange
@@ -103,7 +107,9 @@ async function answer(exchange: Exchange, act: () => Promise<Uint8Array>): Promi
   }
 }
 
-/** The response to a request that was sent as `messageHead` says; the exchange is over afterwards. */
+/**
+ * The response to a request that was sent as `messageHead` says; the exchange is over afterwards.
+ */
 export async function askMessage(
   exchange: Exchange,
   o: { message: Uint8Array; responseBytesMax: number; budget: ByteBudget },

@@ -1,4 +1,7 @@
-/** Two or more hosts over TCP: shards, messages, membership, strangers, and peers that break the rules. */
+/**
+ * Two or more hosts over TCP: shards, messages, membership, strangers, and peers that break the
+ * rules.
+ */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -89,7 +92,7 @@ function getOptions(stripe: TestStripe, index: number, offset: number, length: n
   return { vault: vault.publicKey, pack, index, offset, length, root, shardLength }
 }
 
-// ---- shards ------------------------------------------------------------------------------------------------------
+// ---- shards -------------------------------------------------------------------------------------
 
 test('goal: a shard that was put comes back in any range, and the receipt says what is held', async () => {
   await using pair = await startPair()
@@ -282,7 +285,7 @@ test('goal: a disk that hangs stops all senders within the lanes’ credit; othe
   assert.equal(pair.b.network.usage.serveBytes, 0)
 })
 
-// ---- messages ----------------------------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------
 
 test('goal: messages of every size up to the limit come back, errors too', async () => {
   await using pair = await startPair()
@@ -299,7 +302,7 @@ test('goal: messages of every size up to the limit come back, errors too', async
   assert.equal(pair.a.network.usage.messageBytes + pair.b.network.usage.messageBytes, 0)
 })
 
-// ---- membership and strangers ------------------------------------------------------------------------------------
+// ---- membership and strangers -------------------------------------------------------------------
 
 test('goal: up and down are told; a host that is no member any more is cut off at once', async () => {
   await using pair = await startPair()
@@ -420,7 +423,7 @@ test('goal: a port that is taken is an error with a hint, not a host that nobody
   await second.network.stop()
 })
 
-// ---- hostile members ---------------------------------------------------------------------------------------------
+// ---- hostile members ----------------------------------------------------------------------------
 
 const request = (body: Uint8Array, more = false): Uint8Array =>
   frameBytes('request', { request: 1, body, more })

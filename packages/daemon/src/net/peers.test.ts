@@ -1,4 +1,7 @@
-/** The table of peers: dialing for ever, waiting politely, and knowing members longer than libp2p does. */
+/**
+ * The table of peers: dialing for ever, waiting politely, and knowing members longer than libp2p
+ * does.
+ */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

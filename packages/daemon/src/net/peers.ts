@@ -1,9 +1,10 @@
 /**
  * Who should be connected, who is, and when to try again.
  *
- * libp2p forgets addresses after an hour, peers after six, and stops reconnecting after five tries. A backup daemon runs for
- * years beside machines that are off every night, so this table is our own: it follows the membership, dials for ever with a
- * capped, jittered wait, and lets the host with the lower id dial first, so that two hosts seldom open two connections.
+ * libp2p forgets addresses after an hour, peers after six, and stops reconnecting after five tries.
+ * A backup daemon runs for years beside machines that are off every night, so this table is our
+ * own: it follows the membership, dials for ever with a capped, jittered wait, and lets the host
+ * with the lower id dial first, so that two hosts seldom open two connections.
  *
  * Absent on purpose: timers and sockets. The network calls `refresh`; dialing is a callback.
  */
@@ -18,7 +19,10 @@ import {
   RECONNECT_MS_MIN,
 } from './limits.ts'
 
-/** Another host of the pool as membership knows it. `addresses` are multiaddrs; more than 16 are not tried. */
+/**
+ * Another host of the pool as membership knows it. `addresses` are multiaddrs; more than 16 are not
+ * tried.
+ */
 export type Member = { host: string; addresses: readonly string[] }
 
 /** A peer's state. `lastSeen` in ms since the epoch, absent when never seen by this process. */
@@ -26,7 +30,10 @@ export type PeerState = { host: string; connected: boolean; lastSeen?: number; r
 
 /** What the table needs of the connections. */
 export type PeerLinks = {
-  /** Round-trip time when connected, in ms, or 0 when not measured yet; undefined when not connected. */
+  /**
+   * Round-trip time when connected, in ms, or 0 when not measured yet; undefined when not
+   * connected.
+   */
   connected: (host: string) => { rttMs?: number } | undefined
   /** Opens a connection; rejects when no address answers. */
   dial: (member: Member, signal: AbortSignal) => Promise<void>
@@ -43,7 +50,10 @@ type Entry = {
   dialing: boolean
 }
 
-/** Wait before the next dial after `failures` failed ones; `chance` from 0 to 1 spreads it over its upper half. */
+/**
+ * Wait before the next dial after `failures` failed ones; `chance` from 0 to 1 spreads it over its
+ * upper half.
+ */
 export function reconnectDelayMs(failures: number, chance: number): number {
   const full = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(failures, 16))
   return full * (0.5 + 0.5 * chance)
@@ -68,7 +78,9 @@ export class PeerTable {
     this.#random = components.random
   }
 
-  /** Takes over the present members, notices who came and went, and begins the dials that are due. */
+  /**
+   * Takes over the present members, notices who came and went, and begins the dials that are due.
+   */
   refresh(members: Iterable<Member>): void {
     const now = this.#clock.monotonic()
     const present = new Set<string>()

@@ -1,4 +1,7 @@
-/** The bounded reader and writer against real libp2p streams over TCP, and the traps that they avoid. */
+/**
+ * The bounded reader and writer against real libp2p streams over TCP, and the traps that they
+ * avoid.
+ */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -18,7 +21,7 @@ function patterned(length: number, from = 0): Uint8Array {
   return bytes
 }
 
-test('goal: any split of writes and reads gives the same bytes, and the end is told at a boundary', async () => {
+test('goal: every split of writes and reads gives the same bytes, and the end is told at a boundary', async () => {
   await using a = await openNode(1)
   await using b = await openNode(2)
   const sizes = fc.array(fc.integer({ min: 1, max: 200_000 }), { minLength: 1, maxLength: 8 })

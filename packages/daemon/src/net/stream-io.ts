@@ -1,12 +1,14 @@
 /**
  * Bounded reading and writing of one libp2p stream.
  *
- * js-libp2p 3 streams lose data or memory when used as its documentation suggests: `for await` and `pipe` buffer
- * without end, `onDrain()` waits only the first time, a `pause()` inside a message listener is undone by the
- * `resume()` that is flushing, and a peer that was killed looks like a clean end. These two classes use only what was
- * found to hold: events, `send`, `pause` and `resume`. The regression tests are in stream-io.test.ts.
+ * js-libp2p 3 streams lose data or memory when used as its documentation suggests: `for await` and
+ * `pipe` buffer without end, `onDrain()` waits only the first time, a `pause()` inside a message
+ * listener is undone by the `resume()` that is flushing, and a peer that was killed looks like a
+ * clean end. These two classes use only what was found to hold: events, `send`, `pause` and
+ * `resume`. The regression tests are in stream-io.test.ts.
  *
- * Absent on purpose: framing and completeness. An end of stream proves nothing; frames carry lengths (frame.ts).
+ * Absent on purpose: framing and completeness. An end of stream proves nothing; frames carry
+ * lengths (frame.ts).
  */
 
 import type { Stream } from '@libp2p/interface'
@@ -52,8 +54,8 @@ class Signal {
 }
 
 /**
- * Reads exact lengths from a stream, keeping at most `highBytes` (+ what one message brings) in memory: above, the
- * stream is paused and the sender runs into its window. One `read` at a time.
+ * Reads exact lengths from a stream, keeping at most `highBytes` (+ what one message brings) in
+ * memory: above, the stream is paused and the sender runs into its window. One `read` at a time.
  */
 export class StreamReader {
   readonly #stream: DuplexStream
@@ -64,7 +66,9 @@ export class StreamReader {
   readonly #event = new Signal()
   #error: MoyaiError | undefined
   #paused = false
-  /** True while `resume()` hands over what was buffered: a pause must wait until it has returned. */
+  /**
+   * True while `resume()` hands over what was buffered: a pause must wait until it has returned.
+   */
   #resuming = false
   #reading = false
 
@@ -96,8 +100,9 @@ export class StreamReader {
   }
 
   /**
-   * The next `length` bytes (at most the high mark), without copying; undefined when the stream ended before the
-   * first of them. TRUNCATED when it ended within them, STREAM_CLOSED when it broke.
+   * The next `length` bytes (at most the high mark), without copying; undefined when the stream
+   * ended before the first of them. TRUNCATED when it ended within them, STREAM_CLOSED when it
+   * broke.
    */
   async read(length: number): Promise<Uint8ArrayList | undefined> {
     assert(length > 0 && length <= this.#highBytes, 'a read fits the reader')
@@ -150,9 +155,9 @@ export class StreamReader {
 }
 
 /**
- * Writes to a stream, one message after the other; `write` resolves when libp2p has handed everything to the socket
- * layer, so that at most one message is queued. The bytes must not change until the peer acknowledged them:
- * lower layers keep references.
+ * Writes to a stream, one message after the other; `write` resolves when libp2p has handed
+ * everything to the socket layer, so that at most one message is queued. The bytes must not change
+ * until the peer acknowledged them: lower layers keep references.
  */
 export class StreamWriter {
   readonly #stream: DuplexStream
@@ -178,7 +183,10 @@ export class StreamWriter {
     })
   }
 
-  /** Sends `data` and waits until nothing of it is queued. STREAM_CLOSED when the stream is or gets closed. */
+  /**
+   * Sends `data` and waits until nothing of it is queued. STREAM_CLOSED when the stream is or gets
+   * closed.
+   */
   async write(data: Uint8Array | Uint8ArrayList): Promise<void> {
     assert(!this.#writing, 'one write at a time')
     this.#writing = true

@@ -1,8 +1,10 @@
 /**
- * The libp2p node: TCP, Noise, yamux, identify and ping, configured as measured (limits.ts says why each value).
+ * The libp2p node: TCP, Noise, yamux, identify and ping, configured as measured (limits.ts says why
+ * each value).
  *
- * Absent on purpose: relay, hole punching, discovery, port mapping and gossip, which later protocols bring; and a stored
- * peerStore, because libp2p forgets peers by its own rules and membership decides here.
+ * Absent on purpose: relay, hole punching, discovery, port mapping and gossip, which later
+ * protocols bring; and a stored peerStore, because libp2p forgets peers by its own rules and
+ * membership decides here.
  */
 
 import { noise } from '@chainsafe/libp2p-noise'

@@ -50,13 +50,16 @@ export type MessageRequest = {
 }
 
 /**
- * Answers one request. A thrown MoyaiError is told to the asker (code, text, hint); MALFORMED and PROTOCOL_VIOLATION
- * also cost it the connection.
+ * Answers one request. A thrown MoyaiError is told to the asker (code, text, hint); MALFORMED and
+ * PROTOCOL_VIOLATION also cost it the connection.
  */
 export type MessageHandler = (request: MessageRequest) => Promise<Uint8Array>
 
 export type MessageProtocolOptions = {
-  /** Open to hosts that are no members while `strangersWelcome()`; their requests are 32 KiB at most. */
+  /**
+   * Open to hosts that are no members while `strangersWelcome()`; their requests are 32 KiB at
+   * most.
+   */
   strangers?: boolean
   /** Longest request and response; MESSAGE_BYTES_MAX (4 MiB) unless given. */
   requestBytesMax?: number
@@ -72,11 +75,15 @@ export type PeerEvent = 'peer:up' | 'peer:down'
 /** `length`: bytes of the whole shard file. */
 export type ShardItem = { pack: Uint8Array; index: number; length: number }
 
-/** The shard protocol towards one peer (spec/wire.md §6). Every call may reject with the peer's error or the lane's. */
+/**
+ * The shard protocol towards one peer (spec/wire.md §6). Every call may reject with the peer's
+ * error or the lane's.
+ */
 export interface ShardClient {
   /**
-   * Stores one shard. `payload` is read only when the holder does not have the shard already; its chunks must not change
-   * before the call settles. Resolves after the holder has committed it, with the holder's signed receipt.
+   * Stores one shard. `payload` is read only when the holder does not have the shard already; its
+   * chunks must not change before the call settles. Resolves after the holder has committed it,
+   * with the holder's signed receipt.
    */
   put(o: {
     envelope: Uint8Array
@@ -85,8 +92,8 @@ export interface ShardClient {
     signal?: AbortSignal
   }): Promise<{ receipt: Uint8Array; had: boolean }>
   /**
-   * Bytes `[offset, offset + length)` of a shard, in order, each verified against `root` before it is yielded.
-   * HASH_MISMATCH or TRUNCATED when the peer's bytes are not those.
+   * Bytes `[offset, offset + length)` of a shard, in order, each verified against `root` before it
+   * is yielded. HASH_MISMATCH or TRUNCATED when the peer's bytes are not those.
    */
   get(o: {
     vault: Uint8Array
@@ -105,7 +112,9 @@ export interface ShardClient {
     pack: Uint8Array
     signal?: AbortSignal
   }): Promise<{ index: number; envelope: Uint8Array }[]>
-  /** One page of the shards of a vault that the peer holds; `next` is the cursor of the page after. */
+  /**
+   * One page of the shards of a vault that the peer holds; `next` is the cursor of the page after.
+   */
   inventory(o: {
     vault: Uint8Array
     cursor?: Uint8Array
@@ -136,8 +145,8 @@ export interface Network {
     options?: RequestOptions,
   ): Promise<Uint8Array>
   /**
-   * Dials `host` at `addresses`, member or not, and asks it once. IDENTITY_MISMATCH when another host answers there,
-   * HOST_UNREACHABLE when none does.
+   * Dials `host` at `addresses`, member or not, and asks it once. IDENTITY_MISMATCH when another
+   * host answers there, HOST_UNREACHABLE when none does.
    */
   requestAt(o: {
     host: string

@@ -1,4 +1,7 @@
-/** The asking side of `/moyai/shard/1` (spec/wire.md §6): nothing that a holder answers is believed without its check. */
+/**
+ * The asking side of `/moyai/shard/1` (spec/wire.md §6): nothing that a holder answers is believed
+ * without its check.
+ */
 
 import {
   alignedRange,

@@ -1,8 +1,9 @@
 /**
  * The holding side of `/moyai/shard/1` (spec/wire.md §6).
  *
- * A PUT is acknowledged only after the store has committed it: bytes checked against the descriptor's hash, fsynced and
- * renamed. The store enforces retention itself; this handler has no request that deletes.
+ * A PUT is acknowledged only after the store has committed it: bytes checked against the
+ * descriptor's hash, fsynced and renamed. The store enforces retention itself; this handler has no
+ * request that deletes.
  */
 
 import {
@@ -76,7 +77,7 @@ function requestOf(exchange: Exchange): ShardRequest {
   return request
 }
 
-// ---- put ---------------------------------------------------------------------------------------------------------
+// ---- put ----------------------------------------------------------------------------------------
 
 async function servePut(
   components: ShardHandlerComponents,
@@ -134,7 +135,7 @@ async function receiveShard(
   }
 }
 
-// ---- get, stat, inventory ----------------------------------------------------------------------------------------
+// ---- get, stat, inventory -----------------------------------------------------------------------
 
 async function serveGet(
   components: ShardHandlerComponents,

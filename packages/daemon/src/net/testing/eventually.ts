@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 const POLL_MS = 5
 
 /**
- * Resolves with the first value of `condition` that is neither false nor undefined; rejects, naming `what`, when
- * there was none within `deadlineMs`.
+ * Resolves with the first value of `condition` that is neither false nor undefined; rejects, naming
+ * `what`, when there was none within `deadlineMs`.
  */
 export async function eventually<T>(
   what: string,

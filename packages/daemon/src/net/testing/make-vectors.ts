@@ -114,7 +114,7 @@ const bodies = [
 const path = new URL('../../../../../test/vectors/wire/frames.json', import.meta.url)
 writeFileSync(path, `${JSON.stringify({ limits, headers, bodies }, undefined, 2)}\n`)
 
-// ---- shard.json --------------------------------------------------------------------------------------------------
+// ---- shard.json ---------------------------------------------------------------------------------
 
 const b = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value)
 const put = { op: 'put', envelope: b(400, 7), index: 3 }

@@ -1,4 +1,6 @@
-/** Shards in memory, with a disk that can be made to hang: for tests of the wire, not of storing. */
+/**
+ * Shards in memory, with a disk that can be made to hang: for tests of the wire, not of storing.
+ */
 
 import {
   blake3,

@@ -1,4 +1,7 @@
-/** Whole networks on loopback for tests: two or more hosts, one pool, membership that a test changes. */
+/**
+ * Whole networks on loopback for tests: two or more hosts, one pool, membership that a test
+ * changes.
+ */
 
 import {
   blake3,
@@ -99,7 +102,9 @@ export type TestStripe = {
   shards: Uint8Array[]
 }
 
-/** A signed stripe of `count` random shards; no code relates them, which the wire does not notice. */
+/**
+ * A signed stripe of `count` random shards; no code relates them, which the wire does not notice.
+ */
 export function makeStripe(
   seed: number,
   o: { shardLength?: number; count?: number; signer?: Signer } = {},

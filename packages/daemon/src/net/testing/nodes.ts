@@ -9,7 +9,9 @@ export function seedOf(number: number): Uint8Array {
   return new Uint8Array(32).fill(number)
 }
 
-/** A started node with the production configuration that admits everybody; stopped when disposed. */
+/**
+ * A started node with the production configuration that admits everybody; stopped when disposed.
+ */
 export async function openNode(
   seed: number,
 ): Promise<{ node: Node; [Symbol.asyncDispose](): Promise<void> }> {

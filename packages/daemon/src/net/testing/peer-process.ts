@@ -1,6 +1,7 @@
 /**
- * A host in a process of its own, to be killed by a test: `node peer-process.ts SEED MEMBER_HOST_ID`.
- * Prints its id and addresses as one JSON line. Serves `/test/flood/1`: a GET-like answer that never ends by itself.
+ * A host in a process of its own, to be killed by a test: `node peer-process.ts SEED
+ * MEMBER_HOST_ID`. Prints its id and addresses as one JSON line. Serves `/test/flood/1`: a GET-like
+ * answer that never ends by itself.
  */
 
 import { buildHost, introduceVault } from './network.ts'

@@ -1,6 +1,7 @@
 /**
- * PUT and GET between two processes on loopback: `node packages/daemon/src/net/testing/throughput.ts [MIB]`.
- * Prints MB/s, CPU seconds per GiB of this (sending) process, and the receiver's peak memory.
+ * PUT and GET between two processes on loopback: `node
+ * packages/daemon/src/net/testing/throughput.ts [MIB]`. Prints MB/s, CPU seconds per GiB of this
+ * (sending) process, and the receiver's peak memory.
  */
 
 import { fork } from 'node:child_process'
