@@ -1,6 +1,7 @@
 /**
- * Paths as texts of one character per byte ("latin1"): names are raw bytes on Linux and macOS, this keeps all of them,
- * sorts as bytes do, and takes a third of the memory of a Buffer. On Windows the bytes are those of UTF-8.
+ * Paths as texts of one character per byte ("latin1"): names are raw bytes on Linux and macOS, this
+ * keeps all of them, sorts as bytes do, and takes a third of the memory of a Buffer. On Windows the
+ * bytes are those of UTF-8.
  */
 
 const WINDOWS: boolean = process.platform === 'win32'

@@ -20,7 +20,10 @@ export function computeThreads(): number {
   return Math.max(1, Math.min(THREADS_MAX, availableParallelism()))
 }
 
-/** Starts a worker of this folder: `.ts` from a checkout, `.js` from a package. `port` moves to the worker. */
+/**
+ * Starts a worker of this folder: `.ts` from a checkout, `.js` from a package. `port` moves to the
+ * worker.
+ */
 export function startWorker(
   name: 'compute-worker' | 'walk-worker',
   o: { data: unknown; port?: MessagePort },

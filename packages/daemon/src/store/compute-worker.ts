@@ -1,6 +1,6 @@
 /**
- * A compute thread: reads batches of files, chunks, names, compresses, seals, codes and writes packs to the outbox.
- * Each batch runs to completion; the answer is one message.
+ * A compute thread: reads batches of files, chunks, names, compresses, seals, codes and writes
+ * packs to the outbox. Each batch runs to completion; the answer is one message.
  */
 
 import { parentPort, workerData } from 'node:worker_threads'

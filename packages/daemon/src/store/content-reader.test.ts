@@ -116,7 +116,7 @@ test('Goal: a file that shrinks once is read again, and is whole then.', (t) => 
   assert.equal(content(outcome).length, 1000)
 })
 
-test('Goal: what is not a regular file any more is never read, and cannot hang the reader.', (t) => {
+test('Goal: what is not a regular file any more is never read, and cannot hang.', (t) => {
   const { folder, read } = makeReader(t)
   execFileSync('mkfifo', [join(folder, 'pipe')])
   symlinkSync('/etc/passwd', join(folder, 'link'))

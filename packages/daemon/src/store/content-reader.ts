@@ -1,9 +1,11 @@
 /**
- * Reading one file: open, look again, chunk, name, and store what is new. Synchronous, for worker threads.
+ * Reading one file: open, look again, chunk, name, and store what is new. Synchronous, for worker
+ * threads.
  *
- * The file may change or go away while it is read; a file that changed is read a second time, and if it changed
- * again, what was read is kept and marked. Only regular files are ever opened (`O_NOFOLLOW | O_NONBLOCK`, then fstat):
- * a fifo or a device put in a file's place cannot make a backup hang. Holes are skipped, not read.
+ * The file may change or go away while it is read; a file that changed is read a second time, and
+ * if it changed again, what was read is kept and marked. Only regular files are ever opened
+ * (`O_NOFOLLOW | O_NONBLOCK`, then fstat): a fifo or a device put in a file's place cannot make a
+ * backup hang. Holes are skipped, not read.
  */
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
@@ -110,8 +112,9 @@ export class ContentReader {
   }
 
   /**
-   * Reads, chunks and stores one file. What is wrong with the file is in the outcome; what is wrong with the store
-   * (ABORTED, NO_SPACE, DISK) is thrown. `onIds` gets pieces of very long id lists, `onRestart` that they are void.
+   * Reads, chunks and stores one file. What is wrong with the file is in the outcome; what is wrong
+   * with the store (ABORTED, NO_SPACE, DISK) is thrown. `onIds` gets pieces of very long id lists,
+   * `onRestart` that they are void.
    */
   read(task: FileTask, on: { ids: (piece: Uint8Array) => void; restart: () => void }): FileOutcome {
     let fd: number
@@ -168,7 +171,9 @@ export class ContentReader {
     }
   }
 
-  /** Chunks the data between the holes; returns where the file ended (its size, unless it shrank). */
+  /**
+   * Chunks the data between the holes; returns where the file ended (its size, unless it shrank).
+   */
   #content(
     fd: number,
     o: { size: number; holes: { offset: number; length: number }[]; ids: IdList },

@@ -33,7 +33,7 @@ test('Goal: ids of zeros are ids like others.', () => {
   assert.equal(table.claim(new Uint8Array(32)), false)
 })
 
-test('Goal: threads that claim the same ids at once get each id at least once between them.', async () => {
+test('Goal: threads that claim the same ids at once get each at least once.', async () => {
   const table = new DedupTable([dedupSegment(20_000)])
   const source = `
     const { workerData, parentPort } = require('node:worker_threads')

@@ -1,10 +1,12 @@
 /**
- * Which chunks are known: an open-addressing table in shared memory that all threads of a store read and write.
+ * Which chunks are known: an open-addressing table in shared memory that all threads of a store
+ * read and write.
  *
- * A lookup costs 0.3 µs; asking the main thread or the database would cost 25 to 120. Ids are keyed hashes, so 128 of
- * their 256 bits are enough (2⁻⁶⁴ at 2³² chunks) and nobody outside can aim at a collision. Two threads that meet the
- * same new chunk at the same moment may both store it: wasteful, never wrong. The contrary, taking an unknown chunk
- * for known, cannot happen, because all four words have to be equal.
+ * A lookup costs 0.3 µs; asking the main thread or the database would cost 25 to 120. Ids are keyed
+ * hashes, so 128 of their 256 bits are enough (2⁻⁶⁴ at 2³² chunks) and nobody outside can aim at a
+ * collision. Two threads that meet the same new chunk at the same moment may both store it:
+ * wasteful, never wrong. The contrary, taking an unknown chunk for known, cannot happen, because
+ * all four words have to be equal.
  *
  * The table grows by further segments, each as large as all before it.
  */
@@ -14,7 +16,10 @@ import { assert } from '@moyai/protocol'
 const WORDS = 4
 const HEADER_WORDS = 4
 const COUNT = 0
-/** Beyond this share probing gets long; new chunks are then simply not remembered until a segment is added. */
+/**
+ * Beyond this share probing gets long; new chunks are then simply not remembered until a segment is
+ * added.
+ */
 const LOAD_MAX = 0.8
 const SLOTS_MIN = 1 << 14
 
@@ -126,7 +131,10 @@ export class DedupTable {
     return this.#segments.some((segment) => segment.has(words))
   }
 
-  /** True when `id` was not known: the caller stores the chunk, everybody else takes it for known from now on. */
+  /**
+   * True when `id` was not known: the caller stores the chunk, everybody else takes it for known
+   * from now on.
+   */
   claim(id: Uint8Array): boolean {
     const words = wordsOf(id)
     const last = this.#last

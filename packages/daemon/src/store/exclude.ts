@@ -1,10 +1,11 @@
 /**
  * Exclude patterns: the part of gitignore's language that backups use.
  *
- * `*` and `?` stop at `/`, `**` does not; `[abc]` is a set; a pattern with a `/` at its start or inside is anchored at
- * the stored folder, any other matches a name at every depth; a `/` at the end means directories only; `!` takes back;
- * the last pattern that matches decides. An absolute pattern that starts with the stored path itself is understood,
- * too. As in git, nothing below an excluded directory can be taken back. Patterns are matched bytewise.
+ * `*` and `?` stop at `/`, `**` does not; `[abc]` is a set; a pattern with a `/` at its start or
+ * inside is anchored at the stored folder, any other matches a name at every depth; a `/` at the
+ * end means directories only; `!` takes back; the last pattern that matches decides. An absolute
+ * pattern that starts with the stored path itself is understood, too. As in git, nothing below an
+ * excluded directory can be taken back. Patterns are matched bytewise.
  */
 
 import { MoyaiError, utf8 } from '@moyai/protocol'
@@ -20,7 +21,10 @@ function byteText(text: string): string {
   return Buffer.from(utf8(text)).toString('latin1')
 }
 
-/** The expression of a set like `[a-z]` or `[!x]` at `start`, and where it ends; undefined when it is not closed. */
+/**
+ * The expression of a set like `[a-z]` or `[!x]` at `start`, and where it ends; undefined when it
+ * is not closed.
+ */
 function translateSet(glob: string, start: number): { source: string; end: number } | undefined {
   const negated = glob[start + 1] === '!' || glob[start + 1] === '^'
   const first = start + (negated ? 2 : 1)

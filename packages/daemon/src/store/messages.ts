@@ -1,6 +1,7 @@
 /**
- * What the threads of a store say to one another. Few and large messages: a small one costs 50 to 120 µs, so there is
- * none per file or chunk. Everything in them is plain data that structured cloning copies.
+ * What the threads of a store say to one another. Few and large messages: a small one costs 50 to
+ * 120 µs, so there is none per file or chunk. Everything in them is plain data that structured
+ * cloning copies.
  */
 
 import type { MessagePort } from 'node:worker_threads'

@@ -1,8 +1,10 @@
 /**
- * The hasher of the calling thread: the native BLAKE3 library for large buffers where it is installed, else our own.
+ * The hasher of the calling thread: the native BLAKE3 library for large buffers where it is
+ * installed, else our own.
  *
- * The native library is 3 to 4 times faster on whole buffers, but each call costs a garbage-collected native object,
- * so small inputs stay with the portable kernel. Both give the same bytes; one comparison at load time proves it.
+ * The native library is 3 to 4 times faster on whole buffers, but each call costs a
+ * garbage-collected native object, so small inputs stay with the portable kernel. Both give the
+ * same bytes; one comparison at load time proves it.
  */
 
 import { createRequire } from 'node:module'

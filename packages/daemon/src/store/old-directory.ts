@@ -1,4 +1,6 @@
-/** One directory of the last snapshot, read along with the walk: both are in the order of raw names. */
+/**
+ * One directory of the last snapshot, read along with the walk: both are in the order of raw names.
+ */
 
 import { compareBytes, decodeChunkList, decodePage, HASH_BYTES } from '@moyai/protocol'
 import type { Entry } from '@moyai/protocol'

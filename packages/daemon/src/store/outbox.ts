@@ -1,9 +1,10 @@
 /**
  * The outbox: packs that are coded and signed but not yet wholly with their holders, one file each.
  *
- * `magic 8 | header length u32 | BLAKE3 of the header 32 | header (CBOR) | index segment | k+m shards`. Files are written
- * beside and renamed, without fsync: they outlive a killed process, which makes a store resumable, and after a power
- * cut a torn one is found by its hashes and thrown away. Nothing depends on them before a holder has the bytes.
+ * `magic 8 | header length u32 | BLAKE3 of the header 32 | header (CBOR) | index segment | k+m
+ * shards`. Files are written beside and renamed, without fsync: they outlive a killed process,
+ * which makes a store resumable, and after a power cut a torn one is found by its hashes and thrown
+ * away. Nothing depends on them before a holder has the bytes.
  */
 
 import { closeSync, constants, openSync, renameSync, rmSync, writevSync } from 'node:fs'
@@ -155,7 +156,10 @@ export class OutboxFile implements AsyncDisposable {
     this.#payloadOffset = o.payloadOffset
   }
 
-  /** Opens and checks header and segment. TRUNCATED, MALFORMED, HASH_MISMATCH … when the file is torn. */
+  /**
+   * Opens and checks header and segment. TRUNCATED, MALFORMED, HASH_MISMATCH … when the file is
+   * torn.
+   */
   static async open(path: string, hasher: Hasher): Promise<OutboxFile> {
     const file = await open(path, 'r')
     try {
@@ -190,7 +194,9 @@ export class OutboxFile implements AsyncDisposable {
     return (k + m) * shardLength
   }
 
-  /** The bytes of one shard, in order, in pieces of at most FRAME_BYTES_MAX; each is the caller's. */
+  /**
+   * The bytes of one shard, in order, in pieces of at most FRAME_BYTES_MAX; each is the caller's.
+   */
   async *shard(index: number): AsyncGenerator<Uint8Array> {
     const { shardLength } = this.descriptor
     const start = this.#payloadOffset + index * shardLength
@@ -200,7 +206,10 @@ export class OutboxFile implements AsyncDisposable {
     }
   }
 
-  /** HASH_MISMATCH when the shard here is not the one that was signed: the file is torn. Reads it whole. */
+  /**
+   * HASH_MISMATCH when the shard here is not the one that was signed: the file is torn. Reads it
+   * whole.
+   */
   async verify(index: number): Promise<void> {
     const { shardLength, shardHashes } = this.descriptor
     const start = this.#payloadOffset + index * shardLength

@@ -1,13 +1,15 @@
 /**
- * From chunks to coded, signed packs in the outbox: compress, seal, erasure-code, hash, sign, write.
+ * From chunks to coded, signed packs in the outbox: compress, seal, erasure-code, hash, sign,
+ * write.
  *
- * Runs to completion in the calling thread. Compressed blobs are collected in an arena and sealed only when a pack is
- * complete, so that a pack is filled from more blobs than it holds, and the last blobs of a run are cut into packs of
- * fitting sizes: a remainder of 2.1 MiB becomes packs of 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory:
- * arena (k+1) × 4 MiB, coded buffer (k+m) × 4 MiB, one segment of 1 MiB per kind; pages of them that are never touched
- * cost nothing.
+ * Runs to completion in the calling thread. Compressed blobs are collected in an arena and sealed
+ * only when a pack is complete, so that a pack is filled from more blobs than it holds, and the
+ * last blobs of a run are cut into packs of fitting sizes: a remainder of 2.1 MiB becomes packs of
+ * 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory: arena (k+1) × 4 MiB, coded buffer
+ * (k+m) × 4 MiB, one segment of 1 MiB per kind; pages of them that are never touched cost nothing.
  *
- * Absent today: decoding a pack again before it is sent. Its chunks are checked against their ids when read.
+ * Absent today: decoding a pack again before it is sent. Its chunks are checked against their ids
+ * when read.
  */
 
 import {
@@ -38,7 +40,10 @@ import type {
 import { writeOutboxPack } from './outbox.ts'
 import type { SharedState } from './shared-state.ts'
 
-/** Chunks in one pack: bounds its directory, its index segment and what the main thread decodes at once. */
+/**
+ * Chunks in one pack: bounds its directory, its index segment and what the main thread decodes at
+ * once.
+ */
 export const PACK_CHUNKS_MAX = 16_384
 /** A tail pack may be this empty before it is split. */
 const TAIL_WASTE_MAX = 0.25
@@ -119,7 +124,10 @@ export class PackWriter {
     this.#capacity = options.code.k * options.shardLengthMax + CHUNK_BYTES_MAX
   }
 
-  /** Takes a chunk (1 to CHUNK_BYTES_MAX bytes, copied or sealed before it returns). ABORTED, NO_SPACE, DISK. */
+  /**
+   * Takes a chunk (1 to CHUNK_BYTES_MAX bytes, copied or sealed before it returns). ABORTED,
+   * NO_SPACE, DISK.
+   */
   add(chunk: { kind: BlobKind; id: Uint8Array; bytes: Uint8Array }): void {
     const { kind, bytes } = chunk
     const id = copyBytes(chunk.id)
@@ -166,7 +174,10 @@ export class PackWriter {
     state.add(kind === 'data' ? 'dataBlobs' : 'treeBlobs', 1)
   }
 
-  /** The shard length of the next pack of the tail: a smaller one when that fills well and saves padding. */
+  /**
+   * The shard length of the next pack of the tail: a smaller one when that fills well and saves
+   * padding.
+   */
   #tailShardLength(): number {
     const { k } = this.#options.code
     const lengths = SHARD_LENGTHS.filter((length) => length <= this.#options.shardLengthMax)

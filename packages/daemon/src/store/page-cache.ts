@@ -1,10 +1,11 @@
 /**
- * The last snapshot's directory pages of one source, kept on this machine so that an unchanged tree costs one lstat
- * per file and not a byte from the pool.
+ * The last snapshot's directory pages of one source, kept on this machine so that an unchanged tree
+ * costs one lstat per file and not a byte from the pool.
  *
- * One file per source: magic, pages one after another, their table, a CBOR trailer and its length. A new file is
- * written while the walk goes on and takes the old one's place only when the snapshot is committed. It is a cache: when
- * it is missing, damaged, of another index generation or of a snapshot that is not in the log, the tree is read again.
+ * One file per source: magic, pages one after another, their table, a CBOR trailer and its length.
+ * A new file is written while the walk goes on and takes the old one's place only when the snapshot
+ * is committed. It is a cache: when it is missing, damaged, of another index generation or of a
+ * snapshot that is not in the log, the tree is read again.
  */
 
 import {
@@ -37,7 +38,9 @@ const END_BYTES = 4
 const ROW_BYTES = HASH_BYTES + 12
 const TRAILER_BYTES_MAX = TREE_ENTRY_BYTES_MAX + 1024
 const WRITE_BUFFER_BYTES = 1024 * 1024
-/** One page per folder at least; 16 million folders are more than a file system holds in practice. */
+/**
+ * One page per folder at least; 16 million folders are more than a file system holds in practice.
+ */
 const PAGES_MAX = 1 << 24
 
 const trailerSchema = s.map({
@@ -86,7 +89,10 @@ export class PageCache {
     this.#places = o.places
   }
 
-  /** Opens the cache at `path`; undefined when there is none or it is damaged. `idOf` gives a page's chunk id. */
+  /**
+   * Opens the cache at `path`; undefined when there is none or it is damaged. `idOf` gives a page's
+   * chunk id.
+   */
   static open(path: string, idOf: (page: Uint8Array) => Uint8Array): PageCache | undefined {
     let fd: number
     try {
@@ -215,7 +221,10 @@ function pendingPath(path: string): string {
   return `${path}.new`
 }
 
-/** Puts the cache that was written last in the place of the old one: after the commit of its snapshot. */
+/**
+ * Puts the cache that was written last in the place of the old one: after the commit of its
+ * snapshot.
+ */
 export function commitPageCache(path: string): void {
   renameSync(pendingPath(path), path)
 }

@@ -1,6 +1,7 @@
 /**
- * Which paths one snapshot holds. One folder is the snapshot's root by itself; several paths, or a single file, appear
- * under their absolute paths: the folders on the way are entered only for what was asked.
+ * Which paths one snapshot holds. One folder is the snapshot's root by itself; several paths, or a
+ * single file, appear under their absolute paths: the folders on the way are entered only for what
+ * was asked.
  */
 
 import { lstatSync, realpathSync, statSync } from 'node:fs'
@@ -10,7 +11,10 @@ import { assert, MoyaiError } from '@moyai/protocol'
 
 import { bytePath, bytePathOfText, displayPath, fsPath, joinPath } from './byte-path.ts'
 
-/** A folder (or file) to walk: wholly, or only the `children` listed. Paths have one character per byte. */
+/**
+ * A folder (or file) to walk: wholly, or only the `children` listed. Paths have one character per
+ * byte.
+ */
 export type PathPlan = { path: string; children?: Map<string, PathPlan> }
 
 /** PATH_UNKNOWN when there is nothing at `path`. */
@@ -33,7 +37,10 @@ function isDirectory(path: string): boolean {
   }
 }
 
-/** The plan for absolute `paths` as people typed them. PATH_UNKNOWN, or USAGE for no path or a relative one. */
+/**
+ * The plan for absolute `paths` as people typed them. PATH_UNKNOWN, or USAGE for no path or a
+ * relative one.
+ */
 export function planPaths(paths: readonly string[]): PathPlan {
   const [first] = paths
   if (first === undefined) throw new MoyaiError('USAGE', 'no path to store')

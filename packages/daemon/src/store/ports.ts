@@ -35,8 +35,8 @@ export type Appended = {
 /** The owner's end of the vault log. */
 export type StoreLog = {
   /**
-   * Appends one entry: `seal` gives its sealed body for its place. It is on this disk, and was offered to all connected
-   * hosts, when it resolves; when it rejects nothing was appended.
+   * Appends one entry: `seal` gives its sealed body for its place. It is on this disk, and was
+   * offered to all connected hosts, when it resolves; when it rejects nothing was appended.
    */
   append(o: {
     kind: string

@@ -1,10 +1,11 @@
 /**
  * Rebuilding the index from the pool: nothing local is precious.
  *
- * The vault log names, for each snapshot, the packs that hold the index of what its run stored. Those packs are looked
- * for on all hosts, decoded from any k shards, and their index segments give every other pack. Where shards are is taken
- * from the hosts' inventories; the settler then asks for receipts, and until it has them stripes count as settling. Absent: packs that no snapshot names
- * (of a store that was never committed); their chunks are stored again when needed.
+ * The vault log names, for each snapshot, the packs that hold the index of what its run stored.
+ * Those packs are looked for on all hosts, decoded from any k shards, and their index segments give
+ * every other pack. Where shards are is taken from the hosts' inventories; the settler then asks
+ * for receipts, and until it has them stripes count as settling. Absent: packs that no snapshot
+ * names (of a store that was never committed); their chunks are stored again when needed.
  */
 
 import {
@@ -72,9 +73,10 @@ export class IndexRebuilder {
   }
 
   /**
-   * Adds to the index what the log `entries` (envelopes of this vault) name and it lacks, from the hosts that answer.
-   * What is there already stays, so a store may run meanwhile. Hosts that are silent, and packs that cannot be read,
-   * are in the result; run it again when more hosts are there.
+   * Adds to the index what the log `entries` (envelopes of this vault) name and it lacks, from the
+   * hosts that answer. What is there already stays, so a store may run meanwhile. Hosts that are
+   * silent, and packs that cannot be read, are in the result; run it again when more hosts are
+   * there.
    */
   async rebuild(o: {
     entries: AsyncIterable<Uint8Array>

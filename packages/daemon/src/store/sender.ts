@@ -1,9 +1,10 @@
 /**
  * Sending packs from the outbox to holders, and recording what is durable.
  *
- * A pack is *durable* when so many of its shards have receipts that one more loss is survivable (`minimumShards`), and
- * *full* when all have. Durable packs are recorded in the index in one batch; the file of a full one is removed, that
- * of another stays for the settler. Below the minimum nothing is recorded and the store fails with TOO_FEW_HOSTS.
+ * A pack is *durable* when so many of its shards have receipts that one more loss is survivable
+ * (`minimumShards`), and *full* when all have. Durable packs are recorded in the index in one
+ * batch; the file of a full one is removed, that of another stays for the settler. Below the
+ * minimum nothing is recorded and the store fails with TOO_FEW_HOSTS.
  */
 
 import {
@@ -76,8 +77,9 @@ export class Sender {
   }
 
   /**
-   * Sends what is missing of one pack and records it if it is durable then. `patient`: wait a while for hosts when it
-   * is below the minimum. Errors of the file itself (HASH_MISMATCH, TRUNCATED, MALFORMED …) are thrown: it is torn.
+   * Sends what is missing of one pack and records it if it is durable then. `patient`: wait a while
+   * for hosts when it is below the minimum. Errors of the file itself (HASH_MISMATCH, TRUNCATED,
+   * MALFORMED …) are thrown: it is torn.
    */
   async send(pack: Uint8Array, o: { patient: boolean; signal: AbortSignal }): Promise<SendResult> {
     const { index, hasher, clock } = this.#components
@@ -196,7 +198,10 @@ async function* counted(
   }
 }
 
-/** HOST_REFUSED unless the receipt is for exactly this shard, by exactly this host; BAD_SIGNATURE, MALFORMED. */
+/**
+ * HOST_REFUSED unless the receipt is for exactly this shard, by exactly this host; BAD_SIGNATURE,
+ * MALFORMED.
+ */
 export function checkReceipt(
   envelope: Uint8Array,
   o: { descriptor: StripeDescriptor; index: number; host: string },
@@ -219,7 +224,10 @@ export function onlineHolders(hosts: readonly HostFacts[], self: string): number
   return hosts.filter((host) => host.online && host.id !== self).length
 }
 
-/** What a store fails with when a pack cannot reach its minimum of holders; `full` hosts have no room. */
+/**
+ * What a store fails with when a pack cannot reach its minimum of holders; `full` hosts have no
+ * room.
+ */
 export function tooFewHosts(pool: StorePool, full: number): MoyaiError {
   const hosts = pool.hosts()
   const others = hosts.length - 1

@@ -1,8 +1,9 @@
 /**
  * The settler: shards that found no host during a store are placed as soon as hosts are back.
  *
- * Works on stripes that are recorded but not full. Their shards come from the outbox file, if it is still there, else
- * from any k holders. It never runs beside a store: both would place the same shards.
+ * Works on stripes that are recorded but not full. Their shards come from the outbox file, if it is
+ * still there, else from any k holders. It never runs beside a store: both would place the same
+ * shards.
  */
 
 import { fromHex, isMoyaiError, MoyaiError, openStripe, placeShards, toHex } from '@moyai/protocol'
@@ -45,8 +46,9 @@ export class Settler {
   }
 
   /**
-   * Finishes what an interrupted store left in the outbox: packs that become durable are recorded, torn files are
-   * removed, and so are those whose code this pool can no longer hold. TOO_FEW_HOSTS when one cannot be finished now.
+   * Finishes what an interrupted store left in the outbox: packs that become durable are recorded,
+   * torn files are removed, and so are those whose code this pool can no longer hold. TOO_FEW_HOSTS
+   * when one cannot be finished now.
    */
   async resume(o: { signal: AbortSignal; patienceMs?: number }): Promise<void> {
     const { index, logger, pool } = this.#components
@@ -62,7 +64,8 @@ export class Settler {
           signal: o.signal,
         })
         if (durable) continue
-        // while enough hosts are certified this is about waiting; else the code is one of a larger pool
+        // while enough hosts are certified this is about waiting; else the code is one of a larger
+        // pool
         if (pool.hosts().length - 1 >= needed) throw tooFewHosts(pool, full)
         await removeOutboxPack(this.#outbox, pack)
       } catch (error) {
@@ -105,7 +108,10 @@ export class Settler {
     return left
   }
 
-  /** Has all shards of a stripe confirmed or placed, made again from its holders. Returns how many are not. */
+  /**
+   * Has all shards of a stripe confirmed or placed, made again from its holders. Returns how many
+   * are not.
+   */
   async #rebuild(pack: Uint8Array, signal: AbortSignal): Promise<number> {
     const { index } = this.#components
     const record = await index.stripe(pack)
@@ -122,7 +128,10 @@ export class Settler {
     return missing
   }
 
-  /** Asks hosts that were only seen to have a shard for their receipts; forgets those that have none. */
+  /**
+   * Asks hosts that were only seen to have a shard for their receipts; forgets those that have
+   * none.
+   */
   async #confirm({ stripe, envelope, holders, signal }: Work): Promise<void> {
     const { index, network } = this.#components
     for (const [at, { host, receipt }] of holders) {

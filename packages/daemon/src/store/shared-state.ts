@@ -1,8 +1,10 @@
 /**
- * What the threads of one store share besides the table of chunks: disk credit, the cancel flag, and counters.
+ * What the threads of one store share besides the table of chunks: disk credit, the cancel flag,
+ * and counters.
  *
- * Workers run synchronously; a worker that finds no credit sleeps in `Atomics.wait` until the sender has emptied part
- * of the outbox, so the outbox and with it the whole pipeline stays bounded without a message.
+ * Workers run synchronously; a worker that finds no credit sleeps in `Atomics.wait` until the
+ * sender has emptied part of the outbox, so the outbox and with it the whole pipeline stays bounded
+ * without a message.
  */
 
 import { MoyaiError } from '@moyai/protocol'
@@ -47,7 +49,10 @@ export class SharedState {
     Atomics.notify(this.#cells, CREDIT)
   }
 
-  /** Takes room for `bytes`, sleeping until there is some. ABORTED once the store is cancelled. Workers only. */
+  /**
+   * Takes room for `bytes`, sleeping until there is some. ABORTED once the store is cancelled.
+   * Workers only.
+   */
   take(bytes: number): void {
     const units = Math.ceil(bytes / CREDIT_UNIT_BYTES)
     for (;;) {

@@ -1,4 +1,6 @@
-/** What a store tells: progress while it runs, a summary at its end. Names are those of `--json`. */
+/**
+ * What a store tells: progress while it runs, a summary at its end. Names are those of `--json`.
+ */
 
 import { toHex } from '@moyai/protocol'
 import type { CodePlan, StoreStatusEvent, StoreSummary } from '@moyai/protocol'

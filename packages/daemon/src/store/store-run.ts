@@ -1,9 +1,10 @@
 /**
  * One store: from paths to a committed snapshot.
  *
- * The main thread only orders: the walker walks and packs trees, compute threads read and pack contents, the send queue
- * empties the outbox. Packs are recorded as they become durable; the entry in the vault log is the one commit point,
- * and comes after everything it names is durable. Whatever is interrupted before is picked up by the next run.
+ * The main thread only orders: the walker walks and packs trees, compute threads read and pack
+ * contents, the send queue empties the outbox. Packs are recorded as they become durable; the entry
+ * in the vault log is the one commit point, and comes after everything it names is durable.
+ * Whatever is interrupted before is picked up by the next run.
  */
 
 import { statSync } from 'node:fs'
@@ -139,7 +140,10 @@ export class StoreRun {
     this.#queue = new SendQueue((pack) => this.#send(pack))
   }
 
-  /** Runs to the end. TOO_FEW_HOSTS, PATH_UNKNOWN, NO_SPACE, DISK, ABORTED …: then nothing was committed. */
+  /**
+   * Runs to the end. TOO_FEW_HOSTS, PATH_UNKNOWN, NO_SPACE, DISK, ABORTED …: then nothing was
+   * committed.
+   */
   async run(): Promise<StoreSummary> {
     const { signal } = this.#context
     signal.throwIfAborted()
@@ -212,7 +216,10 @@ export class StoreRun {
     }
   }
 
-  /** Files of incomplete packs stay for the settler while they are few; it can make their shards again without. */
+  /**
+   * Files of incomplete packs stay for the settler while they are few; it can make their shards
+   * again without.
+   */
   async #keep(pack: Uint8Array, bytes: number): Promise<void> {
     this.#keptBytes += bytes
     if (this.#keptBytes > KEPT_BYTES_MAX) await removeOutboxPack(this.#options.outbox, pack)

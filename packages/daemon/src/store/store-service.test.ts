@@ -154,7 +154,7 @@ class Reader {
   }
 }
 
-test('Goal: a stored tree can be read back from the hosts; a second store sends and reads nothing.', async (t) => {
+test('Goal: a stored tree comes back from the hosts; a second store sends nothing.', async (t) => {
   const world = makeWorld(t)
   const { source, service, pool } = world
   const big = new SeededRandom('big').bytes(9_000_000)
@@ -212,7 +212,8 @@ test('Goal: what cannot be read is told and marked, and everything else is store
   execFileSync('mkfifo', [join(source, 'pipe')])
   mkdirSync(join(source, 'home-link'))
   const reader = new Reader(world)
-  // a file that is replaced by a folder between listing and reading cannot be made to happen here; one that the
+  // a file that is replaced by a folder between listing and reading cannot be made to happen here;
+  // one that the
   // process may not open can, unless the test runs as root
   writeFileSync(join(source, 'secret'), 'secret')
   chmodSync(join(source, 'secret'), 0)
@@ -287,7 +288,7 @@ test('Goal: a dry run counts and sends, writes and commits nothing.', async (t) 
   assert.equal(world.pool.entries.length, 0)
 })
 
-test('Goal: with too few hosts nothing is committed; with more of them back nothing is sent twice.', async (t) => {
+test('Goal: with too few hosts nothing is committed, and nothing sent twice later.', async (t) => {
   const world = makeWorld(t)
   const { pool, service, source } = world
   writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(20_000_000))
@@ -311,7 +312,7 @@ test('Goal: with too few hosts nothing is committed; with more of them back noth
   for (const pack of packs) assert.ok((await world.index.pack(fromHex(pack))) !== undefined)
 })
 
-test('Goal: hosts that die in the middle cost at most the state protected; the settler mends it.', async (t) => {
+test('Goal: hosts that die meanwhile cost the word protected; the settler mends it.', async (t) => {
   const world = makeWorld(t)
   const { pool, service, source, index } = world
   for (let i = 0; i < 6; i++) {
@@ -352,7 +353,7 @@ test('Goal: hosts that die in the middle cost at most the state protected; the s
   assert.equal(again.shards_sent, 0)
 })
 
-test('Goal: an interrupted store goes on where it was; nothing durable is sent twice.', async (t) => {
+test('Goal: an interrupted store goes on where it was; nothing is sent twice.', async (t) => {
   const world = makeWorld(t)
   const { pool, service, source } = world
   for (let i = 0; i < 8; i++) {
@@ -387,7 +388,7 @@ test('Goal: an interrupted store goes on where it was; nothing durable is sent t
   assert.ok(summary.data_added < 48_000_000, 'content that was durable was not stored again')
 })
 
-test('Goal: the first damage to a cache or an outbox file costs time, not correctness.', async (t) => {
+test('Goal: a damaged cache or outbox file costs time, not correctness.', async (t) => {
   const world = makeWorld(t)
   const { service, source, home } = world
   mkdirSync(join(source, 'd'))

@@ -1,6 +1,6 @@
 /**
- * Storing, as the daemon offers it: one store at a time, the rest of an interrupted one first, and between stores the
- * settler, which places what found no host.
+ * Storing, as the daemon offers it: one store at a time, the rest of an interrupted one first, and
+ * between stores the settler, which places what found no host.
  */
 
 import { MoyaiError, toMoyaiError } from '@moyai/protocol'
@@ -61,9 +61,10 @@ export class StoreService {
   }
 
   /**
-   * Stores a snapshot of `request.paths`. Resolves when it is committed (see `state` in the summary), or for a dry run
-   * when it is counted. Rejects with TOO_FEW_HOSTS, PATH_UNKNOWN, USAGE, NO_POOL, NO_SPACE, DISK, BUSY or ABORTED, and
-   * then nothing was committed; what reached its holders is not sent again.
+   * Stores a snapshot of `request.paths`. Resolves when it is committed (see `state` in the
+   * summary), or for a dry run when it is counted. Rejects with TOO_FEW_HOSTS, PATH_UNKNOWN, USAGE,
+   * NO_POOL, NO_SPACE, DISK, BUSY or ABORTED, and then nothing was committed; what reached its
+   * holders is not sent again.
    */
   async store(request: StoreRequest, call: StoreCall = {}): Promise<StoreSummary> {
     const signals = [this.#stop.signal, ...(call.signal === undefined ? [] : [call.signal])]

@@ -1,6 +1,6 @@
 /**
- * The threads of one store and the messages between them: the walker, the compute threads, and the table of known
- * chunks, which is read from the index only when a thread needs it.
+ * The threads of one store and the messages between them: the walker, the compute threads, and the
+ * table of known chunks, which is read from the index only when a thread needs it.
  */
 
 import { MessageChannel } from 'node:worker_threads'
@@ -203,7 +203,10 @@ export class StoreThreads {
     this.#walker.postMessage(forward)
   }
 
-  /** Runs `use` with the table of known chunks, which is read from the index when it is first needed. */
+  /**
+   * Runs `use` with the table of known chunks, which is read from the index when it is first
+   * needed.
+   */
   async #withTable(use: (table: DedupTable) => void): Promise<void> {
     try {
       this.#loading ??= this.#loadTable()

@@ -1,9 +1,9 @@
 /**
- * From entries in walking order to directory pages: each page gets its id, goes into the next page cache, and is stored
- * when the vault does not have it.
+ * From entries in walking order to directory pages: each page gets its id, goes into the next page
+ * cache, and is stored when the vault does not have it.
  *
- * Entries of a directory arrive in the order of their names, a subdirectory's own entries between `begin` and `end`;
- * the memory is one partial page per level of depth.
+ * Entries of a directory arrive in the order of their names, a subdirectory's own entries between
+ * `begin` and `end`; the memory is one partial page per level of depth.
  */
 
 import {
@@ -72,7 +72,10 @@ export class TreeEmitter {
     return this.content(ids)
   }
 
-  /** Where a content with these chunk ids is; writes list pages when there are too many for an entry. */
+  /**
+   * Where a content with these chunk ids is; writes list pages when there are too many for an
+   * entry.
+   */
   content(ids: Uint8Array): Content {
     if (ids.length === 0) return {}
     if (ids.length <= ENTRY_CHUNKS_MAX * HASH_BYTES) return { chunks: ids }

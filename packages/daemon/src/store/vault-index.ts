@@ -1,13 +1,15 @@
 /**
  * The vault's index: where each chunk is, what each stripe is, and who said to have which shard.
  *
- * Everything here is a cache of what the pool holds (`rebuild-index.ts` makes it again from hosts and keys), but it is
- * written with the disk's acknowledgement, because a chunk that is in the index is never sent again. A pack's chunks are
- * written in pieces, its stripe last; a mark says that it is under way, and `recover` removes what was left half done.
+ * Everything here is a cache of what the pool holds (`rebuild-index.ts` makes it again from hosts
+ * and keys), but it is written with the disk's acknowledgement, because a chunk that is in the
+ * index is never sent again. A pack's chunks are written in pieces, its stripe last; a mark says
+ * that it is under way, and `recover` removes what was left half done.
  *
- * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → pack, blob, offset, length · `blob` pack, blob → place in
- * the pack · `receipt` pack, shard index → host, receipt · `unpublished` pack → index segment that no committed
- * snapshot names yet · `unsettled` pack → count of shards without a holder · `recording` pack under way · `vault-state` for the generation.
+ * Tables: `stripe` pack → salt, envelope · `chunk` chunk id → pack, blob, offset, length · `blob`
+ * pack, blob → place in the pack · `receipt` pack, shard index → host, receipt · `unpublished` pack
+ * → index segment that no committed snapshot names yet · `unsettled` pack → count of shards without
+ * a holder · `recording` pack under way · `vault-state` for the generation.
  */
 
 import { assert, concatBytes, fromHex, MoyaiError, openStripe, toHex, utf8 } from '@moyai/protocol'
@@ -21,12 +23,17 @@ export type StripeRecord = {
   pack: Uint8Array
   /** The signed stripe descriptor. */
   envelope: Uint8Array
-  /** Salt of the pack's header, 32 bytes: with the keys it gives the header that opens its blobs. */
+  /**
+   * Salt of the pack's header, 32 bytes: with the keys it gives the header that opens its blobs.
+   */
   salt: Uint8Array
   packClass: 'data' | 'meta'
 }
 
-/** A host (hex of its key) that keeps one shard; without `receipt` it was only seen to have it, after a rebuild. */
+/**
+ * A host (hex of its key) that keeps one shard; without `receipt` it was only seen to have it,
+ * after a rebuild.
+ */
 export type HolderRecord = { index: number; host: string; receipt?: Uint8Array }
 
 /** Where a chunk is: `offset` and `length` are within the opened blob number `blob` of the pack. */
@@ -145,7 +152,9 @@ function decodeHolder(key: Uint8Array, value: Uint8Array): HolderRecord {
   return value.length > 32 ? { ...holder, receipt: value.slice(32) } : holder
 }
 
-/** See the head of this file. Errors: those of the Database port; MALFORMED for a damaged record. */
+/**
+ * See the head of this file. Errors: those of the Database port; MALFORMED for a damaged record.
+ */
 export class VaultIndex {
   readonly #database: Database
   readonly #stripes: Table
@@ -236,8 +245,8 @@ export class VaultIndex {
   }
 
   /**
-   * Records a pack; all of it is on the disk when it resolves. One pack after another, in pieces: the objects of a
-   * large batch were once the largest part of the daemon's memory.
+   * Records a pack; all of it is on the disk when it resolves. One pack after another, in pieces:
+   * the objects of a large batch were once the largest part of the daemon's memory.
    */
   async recordPack(record: PackRecord): Promise<void> {
     const before = this.#turn
@@ -282,7 +291,10 @@ export class VaultIndex {
     await this.#database.batch(operations)
   }
 
-  /** Removes the chunks of packs whose recording a crash interrupted: nothing may take them for stored. */
+  /**
+   * Removes the chunks of packs whose recording a crash interrupted: nothing may take them for
+   * stored.
+   */
   async recover(): Promise<void> {
     const half = new Set<string>()
     for await (const [pack] of this.#recording.iterate()) {
@@ -316,8 +328,8 @@ export class VaultIndex {
   }
 
   /**
-   * 16 random bytes that change when the index is emptied: caches that name chunks keep them, and are void when they
-   * differ.
+   * 16 random bytes that change when the index is emptied: caches that name chunks keep them, and
+   * are void when they differ.
    */
   async generation(random: Random): Promise<Uint8Array> {
     const known = await this.#state.get(GENERATION_KEY)

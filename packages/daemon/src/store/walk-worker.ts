@@ -1,6 +1,6 @@
 /**
- * The walking thread: names, metadata and directory pages; it hands changed files on to be read, and packs the pages
- * and the index itself.
+ * The walking thread: names, metadata and directory pages; it hands changed files on to be read,
+ * and packs the pages and the index itself.
  */
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'

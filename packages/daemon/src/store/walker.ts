@@ -1,10 +1,12 @@
 /**
- * The walk: every name below the stored paths, in the order of raw names, compared with the last snapshot.
+ * The walk: every name below the stored paths, in the order of raw names, compared with the last
+ * snapshot.
  *
- * A file whose mtime, ctime, size and inode are as recorded is not opened: its entry is taken over. Others go out in
- * batches to be read; their entries wait in a queue until the ids are back, and the queue is emitted in order, so
- * memory is one window however large the tree is. What cannot be read is told and marked, never left out silently.
- * A single folder's names are held in memory (about 60 bytes each).
+ * A file whose mtime, ctime, size and inode are as recorded is not opened: its entry is taken over.
+ * Others go out in batches to be read; their entries wait in a queue until the ids are back, and
+ * the queue is emitted in order, so memory is one window however large the tree is. What cannot be
+ * read is told and marked, never left out silently. A single folder's names are held in memory
+ * (about 60 bytes each).
  */
 
 import { lstatSync, readdirSync } from 'node:fs'
@@ -31,7 +33,10 @@ const BATCH_FILES_MAX = 512
 const BATCH_BYTES_MAX: bigint = 16n * 1024n * 1024n
 /** Entries that wait for their content: about 1 KiB each. */
 const QUEUE_MAX = 4096
-/** Kernel time stamps advance in ticks of up to 10 ms: a change within the tick of a read would be invisible. */
+/**
+ * Kernel time stamps advance in ticks of up to 10 ms: a change within the tick of a read would be
+ * invisible.
+ */
 const TICK_NS = 10_000_000n
 
 /** Files to be read, in order; answers come back through `Walker.deliver`. */
@@ -231,7 +236,10 @@ export class Walker {
     return true
   }
 
-  /** The entry of `path`: as recorded when nothing about it changed, else captured anew, without content. */
+  /**
+   * The entry of `path`: as recorded when nothing about it changed, else captured anew, without
+   * content.
+   */
   #capture(
     path: string,
     name: string,

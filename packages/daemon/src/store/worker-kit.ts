@@ -13,8 +13,8 @@ import type { SharedState } from './shared-state.ts'
 const MIB = 1024 * 1024
 
 /**
- * Trees compress well and are read one page at a time, so their packs are smaller: less memory and padding. A pack
- * holds a directory page or an index segment of 1 MiB in any case.
+ * Trees compress well and are read one page at a time, so their packs are smaller: less memory and
+ * padding. A pack holds a directory page or an index segment of 1 MiB in any case.
  */
 function shardLengthMax(packClass: 'data' | 'meta', k: number): number {
   return packClass === 'meta' && k > 1 ? MIB : 4 * MIB

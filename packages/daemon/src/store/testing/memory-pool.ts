@@ -1,4 +1,7 @@
-/** A pool of hosts in memory for tests of storing: verifies like a holder, signs receipts, fails on demand. */
+/**
+ * A pool of hosts in memory for tests of storing: verifies like a holder, signs receipts, fails on
+ * demand.
+ */
 
 import {
   blake3,
