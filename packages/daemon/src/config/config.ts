@@ -1,8 +1,9 @@
 /**
- * `$MOYAI_HOME/config.toml`: what a person may change about this host, documented in docs/reference/config.md.
+ * `$MOYAI_HOME/config.toml`: what a person may change about this host, documented in
+ * docs/reference/config.md.
  *
- * Every key is in one table here; a key that is not is an error that names the nearest one, because a misspelt
- * setting that is silently ignored protects nobody.
+ * Every key is in one table here; a key that is not is an error that names the nearest one, because
+ * a misspelt setting that is silently ignored protects nobody.
  */
 
 import {
@@ -134,7 +135,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   {
     key: 'network.peers',
     absent: [],
-    about: 'Addresses of hosts of the pool (with `/p2p/…`) to ask when this host forgot its pool.',
+    about: 'Hosts of the pool (addresses with `/p2p/…`) to ask when the database is lost.',
     check: addresses,
   },
   {
@@ -221,8 +222,8 @@ function build(values: ReadonlyMap<string, Value>): Config {
 }
 
 /**
- * The configuration in the bytes of config.toml. CONFIG_INVALID names the key (and the nearest known one), or the
- * line that is no TOML.
+ * The configuration in the bytes of config.toml. CONFIG_INVALID names the key (and the nearest
+ * known one), or the line that is no TOML.
  */
 export function parseConfig(bytes: Uint8Array): Config {
   let table: object
@@ -256,8 +257,8 @@ function toml(value: Value): string {
 }
 
 /**
- * The text of a config.toml in which every key is explained; those in `values` are set, the others are there as
- * comments with their defaults. CONFIG_INVALID when a value is not valid.
+ * The text of a config.toml in which every key is explained; those in `values` are set, the others
+ * are there as comments with their defaults. CONFIG_INVALID when a value is not valid.
  */
 export function configText(values: Readonly<Record<string, Value>>): string {
   for (const key of Object.keys(values)) {

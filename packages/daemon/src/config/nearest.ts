@@ -15,7 +15,10 @@ function distance(a: string, b: string): number {
   return previous[b.length] as number
 }
 
-/** The nearest of `known`, or undefined when none is near enough to be meant. A key's last part alone counts, too. */
+/**
+ * The nearest of `known`, or undefined when none is near enough to be meant. A key's last part
+ * alone counts, too.
+ */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const cut = word.slice(0, 100).toLowerCase()
   let best: { word: string; edits: number } | undefined

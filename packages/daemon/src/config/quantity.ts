@@ -32,7 +32,8 @@ function amount(text: string, units: Record<string, number>): number | undefined
 }
 
 /**
- * Bytes of a text such as `500GB` (1000-based) or `500GiB` (1024-based); a bare number is bytes. USAGE otherwise.
+ * Bytes of a text such as `500GB` (1000-based) or `500GiB` (1024-based); a bare number is bytes.
+ * USAGE otherwise.
  */
 export function parseBytes(text: string): number {
   const value = amount(text, BYTE_UNITS)

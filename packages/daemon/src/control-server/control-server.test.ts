@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import { MoyaiError, type StoreStatusEvent } from '@moyai/protocol'
+import * as fc from 'fast-check'
 
 import { silentLogger } from '../logger.ts'
 import { ControlServer, type ControlHandlers } from './control-server.ts'
@@ -107,7 +108,7 @@ test('goal: a request gets its events in order and then its result', async () =>
   })
 })
 
-test('goal: what is no request gets a sentence or a closed connection, and the server lives', async () => {
+test('goal: what is no request gets a sentence, and the server lives', async () => {
   await withServer(version, async ({ address }) => {
     const cases: [string, string][] = [
       ['not json', 'PROTOCOL_VIOLATION'],
@@ -209,7 +210,7 @@ test('goal: a client that does not read makes its handler wait, not the memory g
   })
 })
 
-test('goal: stopping aborts what runs and leaves no socket behind; a stale one is replaced', async () => {
+test('goal: stopping aborts what runs; a stale socket is replaced', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'moyai-control-'))
   const address = join(folder, 'control.sock')
   writeFileSync(address, 'left over')
@@ -250,6 +251,33 @@ test('goal: more requests at once than allowed are BUSY', async () => {
     const [busy] = await exchange(socket, lines, 1)
     assert.deepEqual([busy?.id, busy?.error?.code], [8, 'BUSY'])
     release.resolve()
+    socket.destroy()
+  })
+})
+
+test('goal: whatever bytes a client sends, the server lives and answers the next one', async () => {
+  await withServer(version, async ({ address }) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.oneof(
+            fc.uint8Array({ maxLength: 100 }),
+            fc.json().map((text) => new TextEncoder().encode(`${text}\n`)),
+          ),
+          { maxLength: 5 },
+        ),
+        async (parts) => {
+          const socket = await dial(address)
+          for (const part of parts) socket.write(part)
+          socket.end()
+          socket.resume()
+          await new Promise((resolve) => socket.once('close', resolve))
+        },
+      ),
+      { numRuns: 60 },
+    )
+    const socket = await dial(address)
+    assert.deepEqual((await exchange(socket, [request(1, 'version')], 1))[0]?.result, VERSION)
     socket.destroy()
   })
 })

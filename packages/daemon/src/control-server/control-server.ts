@@ -1,9 +1,10 @@
 /**
  * The control server: the command's door into the daemon (spec/control.md).
  *
- * A Unix socket that only its owner can open, or a named pipe. Each request runs until it is answered or until the
- * client goes away, which aborts its signal. Everything a client can grow is bounded: connections, requests of a
- * connection, the length of a line, and what is buffered for a client that reads slowly — its handler waits.
+ * A Unix socket that only its owner can open, or a named pipe. Each request runs until it is
+ * answered or until the client goes away, which aborts its signal. Everything a client can grow is
+ * bounded: connections, requests of a connection, the length of a line, and what is buffered for a
+ * client that reads slowly — its handler waits.
  */
 
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
@@ -192,8 +193,9 @@ async function prepare(address: string): Promise<void> {
 }
 
 /**
- * Listens at `address`. A fresh socket already has no write bits, which connecting needs, for others under any usual
- * umask, and stands in a folder of its owner; then its mode says so whatever the umask.
+ * Listens at `address`. A fresh socket already has no write bits, which connecting needs, for
+ * others under any usual umask, and stands in a folder of its owner; then its mode says so whatever
+ * the umask.
  */
 async function listen(server: Server, address: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
@@ -206,7 +208,10 @@ async function listen(server: Server, address: string): Promise<void> {
   if (process.platform !== 'win32') await chmod(address, SECRET_MODE)
 }
 
-/** Serves `handlers` at `address` (of `controlAddress`) between `start` and `stop`. The home's lock must be held. */
+/**
+ * Serves `handlers` at `address` (of `controlAddress`) between `start` and `stop`. The home's lock
+ * must be held.
+ */
 export class ControlServer implements AsyncDisposable {
   readonly #address: string
   readonly #logger: Logger

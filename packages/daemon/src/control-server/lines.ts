@@ -4,7 +4,9 @@ import { concatBytes, fromUtf8, MoyaiError } from '@moyai/protocol'
 
 const NEWLINE = 0x0a
 
-/** Collects bytes and gives whole lines; never holds more than one line of at most `lineBytesMax`. */
+/**
+ * Collects bytes and gives whole lines; never holds more than one line of at most `lineBytesMax`.
+ */
 export class LineSplitter {
   readonly #lineBytesMax: number
   #parts: Uint8Array[] = []

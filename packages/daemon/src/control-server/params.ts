@@ -1,7 +1,7 @@
 /**
- * The shapes of what a client may pass to each method. The client is the same person on the same machine, yet a
- * misshapen request must end in a sentence, not somewhere deep in a service. The table is checked against the
- * types of protocol/control when this compiles.
+ * The shapes of what a client may pass to each method. The client is the same person on the same
+ * machine, yet a misshapen request must end in a sentence, not somewhere deep in a service. The
+ * table is checked against the types of protocol/control when this compiles.
  */
 
 import { MoyaiError, type ControlMethod, type ControlMethods } from '@moyai/protocol'

@@ -1,18 +1,22 @@
 /**
  * The port to the local key-value store: ordered binary keys, atomic batches, named tables.
  *
- * Every write is on the disk before its promise resolves (`sync: true`): LevelDB's default writes lost hundreds of
- * acknowledged keys in every measured power cut. Only a table opened as a `cache` writes without waiting; what is in
- * it can be made again from elsewhere, and may be gone after a crash.
+ * Every write is on the disk before its promise resolves (`sync: true`): LevelDB's default writes
+ * lost hundreds of acknowledged keys in every measured power cut. Only a table opened as a `cache`
+ * writes without waiting; what is in it can be made again from elsewhere, and may be gone after a
+ * crash.
  *
  * Contract, held by `test/suites/database-suite.ts`:
- * - keys are compared bytewise; a key is 1 to KEY_BYTES_MAX bytes, a value 0 to VALUE_BYTES_MAX bytes;
- * - a batch, across tables too, happens wholly or not at all, and waits for the disk unless every operation of it is
- *   on a cache table;
+ * - keys are compared bytewise; a key is 1 to KEY_BYTES_MAX bytes, a value 0 to VALUE_BYTES_MAX
+ *   bytes;
+ * - a batch, across tables too, happens wholly or not at all, and waits for the disk unless every
+ *   operation of it is on a cache table;
  * - `iterate` sees the table as it was when iteration began;
- * - an errored write is *unknown*, never absent: it may be there after a restart. After the first I/O error every
- *   further call fails with DISK until the database is opened again (LevelDB behaves so, and so do we);
- * - returned arrays belong to the caller; given arrays may be changed once the promise has resolved.
+ * - an errored write is *unknown*, never absent: it may be there after a restart. After the first
+ *   I/O error every further call fails with DISK until the database is opened again (LevelDB
+ *   behaves so, and so do we);
+ * - returned arrays belong to the caller; given arrays may be changed once the promise has
+ *   resolved.
  */
 
 /** Longest key in bytes, the table's prefix not counted: ids are 32 to 80 bytes. */
@@ -62,7 +66,10 @@ export interface Table {
 
 /** The store itself. Errors: DISK (with the store's own error as `cause`), NO_SPACE. */
 export interface Database extends AsyncDisposable {
-  /** The table of that name; names are 1 to 40 of `a-z0-9-`. The same name always gives the same object. */
+  /**
+   * The table of that name; names are 1 to 40 of `a-z0-9-`. The same name always gives the same
+   * object.
+   */
   table(name: string, options?: TableOptions): Table
   /** All of it or nothing, on the disk when it resolves. */
   batch(operations: readonly Operation[]): Promise<void>

@@ -1,13 +1,16 @@
 /**
- * A database whose Nth operation fails, for tests: run an operation with N = 1, 2, 3 … until it passes untouched,
- * and see each time that nothing acknowledged is lost.
+ * A database whose Nth operation fails, for tests: run an operation with N = 1, 2, 3 … until it
+ * passes untouched, and see each time that nothing acknowledged is lost.
  */
 
 import { MoyaiError } from '@moyai/protocol'
 
 import type { Database, IterateOptions, Operation, Range, Table, TableOptions } from './database.ts'
 
-/** Which operation fails, and whether its write is there all the same, as after a real I/O error it may be. */
+/**
+ * Which operation fails, and whether its write is there all the same, as after a real I/O error it
+ * may be.
+ */
 export type Fault = { at: number; written: boolean }
 
 class FaultyTable implements Table {
@@ -61,7 +64,10 @@ class FaultyTable implements Table {
   }
 }
 
-/** Wraps `inner`. `operations` counts what was asked; from the faulty one on everything fails, as LevelDB does. */
+/**
+ * Wraps `inner`. `operations` counts what was asked; from the faulty one on everything fails, as
+ * LevelDB does.
+ */
 export class FaultyDatabase implements Database {
   readonly #inner: Database
   readonly #fault: Fault

@@ -1,10 +1,10 @@
 /**
  * The database on disk: LevelDB through `level`, binary keys and values, `sync: true`.
  *
- * LevelDB answers an I/O error for good: the first write that failed makes every later one fail, too, until the
- * database is opened again, and the failed write may turn out to be there (measured by injecting EIO into fdatasync).
- * So the first such error taints this object; the daemon has to restart, and everything that was not acknowledged
- * is looked at again.
+ * LevelDB answers an I/O error for good: the first write that failed makes every later one fail,
+ * too, until the database is opened again, and the failed write may turn out to be there (measured
+ * by injecting EIO into fdatasync). So the first such error taints this object; the daemon has to
+ * restart, and everything that was not acknowledged is looked at again.
  */
 
 import { Level } from 'level'
@@ -22,7 +22,10 @@ import {
 import { checkValue, prefixed, prefixedRange, tablePrefix } from './table-keys.ts'
 
 const VIEW = { keyEncoding: 'view', valueEncoding: 'view' } as const
-/** LevelDB's own block cache and write buffer: with two buffers about 48 MiB in all, whatever the index's size. */
+/**
+ * LevelDB's own block cache and write buffer: with two buffers about 48 MiB in all, whatever the
+ * index's size.
+ */
 const CACHE_BYTES = 32 * 1024 * 1024
 const WRITE_BUFFER_BYTES = 8 * 1024 * 1024
 
@@ -46,7 +49,7 @@ function databaseError(error: unknown, doing: string): MoyaiError {
   }
   if (code === 'LEVEL_CORRUPTION') {
     return new MoyaiError('DISK', `the local database is damaged (${doing}): ${inner}`, {
-      hint: 'nothing in it is precious: move the folder database/ away and restart, it is rebuilt from the pool',
+      hint: 'move the folder database/ away and restart: it is rebuilt from the pool',
       cause: error,
     })
   }
@@ -184,8 +187,8 @@ class LevelDatabase implements Database {
 }
 
 /**
- * Opens (or makes) the database in folder `path`. One process at a time: HOME_LOCKED when another has it open.
- * A damaged database is DISK with the hint how to have it rebuilt.
+ * Opens (or makes) the database in folder `path`. One process at a time: HOME_LOCKED when another
+ * has it open. A damaged database is DISK with the hint how to have it rebuilt.
  */
 export async function openLevelDatabase(path: string): Promise<Database> {
   const store: Store = new Level(path, {

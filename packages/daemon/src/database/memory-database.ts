@@ -1,4 +1,7 @@
-/** The database in memory: for tests and the simulator, held to the same contract as the one on disk. */
+/**
+ * The database in memory: for tests and the simulator, held to the same contract as the one on
+ * disk.
+ */
 
 import { assert, compareBytes, concatBytes, MoyaiError } from '@moyai/protocol'
 
@@ -143,7 +146,9 @@ class MemoryDatabase implements Database {
   }
 }
 
-/** What outlives a closed memory database: hand it to the next `openMemoryDatabase` to "restart". */
+/**
+ * What outlives a closed memory database: hand it to the next `openMemoryDatabase` to "restart".
+ */
 export class MemoryDisk {
   readonly records: Map<string, { key: Uint8Array; value: Uint8Array }> = new Map()
 }

@@ -1,4 +1,7 @@
-/** How tables share one ordered key space: `<table name> 0x00 <key>`; and the checks both implementations make. */
+/**
+ * How tables share one ordered key space: `<table name> 0x00 <key>`; and the checks both
+ * implementations make.
+ */
 
 import { assert, concatBytes, utf8 } from '@moyai/protocol'
 

@@ -43,7 +43,7 @@ function options(home: string, more: Partial<InitOptions> = {}): InitOptions {
   return { home, settings: {}, random: systemRandom, clock: new ManualClock(), ...more }
 }
 
-test('goal: init makes a home whose keys are those of the phrase, and open gives them back', async () => {
+test('goal: init makes a home whose keys are those of the phrase', async () => {
   await withFolder(async (folder) => {
     const home = join(folder, 'deep', 'home')
     const phraseFile = join(folder, 'phrase.txt')
@@ -80,7 +80,7 @@ test('goal: neither the phrase nor the organisation secret is anywhere in the ho
   })
 })
 
-test('goal: the same phrase on a second host gives the same organisation and another vault', async () => {
+test('goal: one phrase on two hosts gives one organisation and two vaults', async () => {
   await withFolder(async (folder) => {
     const first = await initHome(options(join(folder, '1')))
     const second = await initHome(options(join(folder, '2'), { phrase: first.phrase }))
@@ -115,7 +115,7 @@ test('goal: init never writes over a home, a part of one, settings, or a phrase'
   })
 })
 
-test('goal: a home that is none, damaged, mixed up or of another format is refused in words', async () => {
+test('goal: a home that is none, damaged or of another format is refused', async () => {
   await withFolder(async (folder) => {
     await assert.rejects(openHome(join(folder, 'none')), { code: 'NO_VAULT' })
     await assert.rejects(openHome(folder), { code: 'NO_VAULT' })
@@ -196,7 +196,7 @@ test('goal: one process at a time; the lock of a killed process is free at once'
   })
 })
 
-test('goal: whatever file operation of init fails or is its last, no phrase is lost and it can be run again', async () => {
+test('goal: whatever file operation of init fails, no phrase is lost', async () => {
   const lock = async (): Promise<AsyncDisposable> => ({
     [Symbol.asyncDispose]: async () => undefined,
   })
@@ -229,7 +229,8 @@ test('goal: whatever file operation of init fails or is its last, no phrase is l
           if (power) disk.crash()
           const where = `operation ${at} done=${done} fatal=${fatal} power=${power}`
           if (isMoyaiError(result, 'DISK')) {
-            // Either the home does not count and init works again, or it counts and the phrase file opens it.
+            // Either the home does not count and init works again, or it counts and the phrase file
+            // opens it.
             const opened = await openHome('/home', { files: disk, lock }).catch(
               (error: unknown) => error,
             )

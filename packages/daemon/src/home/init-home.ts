@@ -1,9 +1,10 @@
 /**
  * `moyai init`: makes a home.
  *
- * The recovery phrase is the one thing that cannot be made again, so the order is: everything else first, the phrase
- * safe in its file (if one was asked for), and only then does the home count as made. An init that was interrupted
- * anywhere leaves `init.unfinished`, and the next one begins anew; a home without that mark is never touched.
+ * The recovery phrase is the one thing that cannot be made again, so the order is: everything else
+ * first, the phrase safe in its file (if one was asked for), and only then does the home count as
+ * made. An init that was interrupted anywhere leaves `init.unfinished`, and the next one begins
+ * anew; a home without that mark is never touched.
  */
 
 import { basename, dirname } from 'node:path'
@@ -110,7 +111,10 @@ function configValues(settings: InitSettings): Record<string, string | string[]>
 
 type Secrets = InitResult & { identity: Uint8Array; vaultKeys: Uint8Array; delegation: Uint8Array }
 
-/** Every key of the new home; the organisation's secret and guard key are forgotten when this returns. */
+/**
+ * Every key of the new home; the organisation's secret and guard key are forgotten when this
+ * returns.
+ */
 function makeKeys(o: InitOptions): Secrets {
   const phrase = o.phrase ?? generatePhrase(o.random)
   const secret = phraseToSecret(phrase)
@@ -139,14 +143,17 @@ function phraseText(phrase: string): Uint8Array {
   return utf8(`${phrase}\n`)
 }
 
-/** What stands in `init.unfinished`: which phrase the run under way has made, without saying the phrase. */
+/**
+ * What stands in `init.unfinished`: which phrase the run under way has made, without saying the
+ * phrase.
+ */
 function phraseMark(text: Uint8Array): Uint8Array {
   return blake3(text)
 }
 
 /**
- * Makes sure that nobody's phrase is written over: a file that is there is refused, unless it is what an interrupted
- * init of this home wrote, whose phrase opens nothing.
+ * Makes sure that nobody's phrase is written over: a file that is there is refused, unless it is
+ * what an interrupted init of this home wrote, whose phrase opens nothing.
  */
 async function clearPhraseFile(files: FileSystem, paths: HomePaths, path: string): Promise<void> {
   if (!(await isThere(files, path))) return
@@ -179,8 +186,9 @@ async function writeHome(o: {
 }
 
 /**
- * Makes the home. ALREADY_INITIALISED, CONFIG_INVALID, BAD_PHRASE, TARGET_EXISTS (the phrase file), HOME_LOCKED,
- * DISK, NO_SPACE. After an error the home does not count as made, and the next call begins anew.
+ * Makes the home. ALREADY_INITIALISED, CONFIG_INVALID, BAD_PHRASE, TARGET_EXISTS (the phrase file),
+ * HOME_LOCKED, DISK, NO_SPACE. After an error the home does not count as made, and the next call
+ * begins anew.
  */
 export async function initHome(o: InitOptions): Promise<InitResult> {
   const files = o.files ?? nodeFileSystem

@@ -38,7 +38,10 @@ export function decodeIdentity(bytes: Uint8Array): { seed: Uint8Array; signer: S
   return { seed, signer }
 }
 
-/** `vault.keys`: the bundle, then its hash: one flipped bit of a data key would make every future pack unreadable. */
+/**
+ * `vault.keys`: the bundle, then its hash: one flipped bit of a data key would make every future
+ * pack unreadable.
+ */
 export function encodeVaultKeys(bundle: VaultBundle): Uint8Array {
   const bytes = encodeBundle(bundle)
   return concatBytes(bytes, blake3(bytes))

@@ -1,8 +1,9 @@
 /**
  * One daemon per home.
  *
- * The lock is the operating system's, on an open file (flock) or pipe, so it vanishes with its process however that
- * ends: there is no stale lock and nothing to clean up after SIGKILL. The process id inside is only for the message.
+ * The lock is the operating system's, on an open file (flock) or pipe, so it vanishes with its
+ * process however that ends: there is no stale lock and nothing to clean up after SIGKILL. The
+ * process id inside is only for the message.
  */
 
 import { createHash } from 'node:crypto'
@@ -55,7 +56,8 @@ function lockFile(home: string): HomeLock {
   ftruncateSync(descriptor)
   writeSync(descriptor, `${process.pid}\n`)
   return {
-    // The file stays: removing it would let a second daemon lock a new file while a third waits on the old one.
+    // The file stays: removing it would let a second daemon lock a new file while a third waits on
+    // the old one.
     async [Symbol.asyncDispose](): Promise<void> {
       closeSync(descriptor)
     },
@@ -82,7 +84,9 @@ function lockPipe(home: string): Promise<HomeLock> {
   })
 }
 
-/** Takes the lock of the folder `home`, which must be there. HOME_LOCKED when somebody has it, DISK. */
+/**
+ * Takes the lock of the folder `home`, which must be there. HOME_LOCKED when somebody has it, DISK.
+ */
 export async function lockHome(home: string): Promise<HomeLock> {
   return process.platform === 'win32' ? lockPipe(home) : lockFile(home)
 }

@@ -105,8 +105,8 @@ async function readHome(
 }
 
 /**
- * Opens the home in folder `home` (absolute) and locks it. NO_VAULT (none, or init unfinished), HOME_LOCKED,
- * UNKNOWN_VERSION, CONFIG_INVALID, IDENTITY_MISMATCH, DISK.
+ * Opens the home in folder `home` (absolute) and locks it. NO_VAULT (none, or init unfinished),
+ * HOME_LOCKED, UNKNOWN_VERSION, CONFIG_INVALID, IDENTITY_MISMATCH, DISK.
  */
 export async function openHome(
   home: string,

@@ -1,4 +1,6 @@
-/** Where the hosts of the pool listen: the newest signed record of each, this host's own included. */
+/**
+ * Where the hosts of the pool listen: the newest signed record of each, this host's own included.
+ */
 
 import {
   ADDRESS_LENGTH_MAX,
@@ -26,7 +28,9 @@ function isLoopback(address: string): boolean {
   return /^\/(?:ip4\/127\.|ip6\/::1\/|dns[46]?\/localhost\/)/.test(address)
 }
 
-/** What others should try: no addresses that only this machine reaches, unless there are no others. */
+/**
+ * What others should try: no addresses that only this machine reaches, unless there are no others.
+ */
 export function publishable(addresses: readonly string[]): string[] {
   const bare = [...new Set(addresses.map(withoutPeerId))].filter(
     (address) => address.length > 0 && address.length <= ADDRESS_LENGTH_MAX,
@@ -35,7 +39,10 @@ export function publishable(addresses: readonly string[]): string[] {
   return (reachable.length > 0 ? reachable : bare).slice(0, ADDRESSES_MAX)
 }
 
-/** The record; undefined for a bad one, or one of a later version, which must not keep the others out. */
+/**
+ * The record; undefined for a bad one, or one of a later version, which must not keep the others
+ * out.
+ */
 function opened(envelope: Uint8Array): AddressRecord | undefined {
   try {
     return openAddressRecord(envelope)

@@ -1,9 +1,9 @@
 /**
  * Anti-entropy: what one host of the pool knows, all come to know.
  *
- * Every host pulls: from each peer that connects, from each that says it has news, and from all of them every
- * SYNC_POLL_MS, which finds what was missed. Pulling what is here already costs one small message. Nothing depends on
- * who passes a thing on, because everything is signed.
+ * Every host pulls: from each peer that connects, from each that says it has news, and from all of
+ * them every SYNC_POLL_MS, which finds what was missed. Pulling what is here already costs one
+ * small message. Nothing depends on who passes a thing on, because everything is signed.
  */
 
 import {
@@ -25,7 +25,10 @@ import * as events from './events.ts'
 
 /** How often every connected peer is asked what it has. */
 export const SYNC_POLL_MS = 30_000
-/** Ids asked for in one message: 512 statements of some 900 bytes exceed a page, the rest is asked for again. */
+/**
+ * Ids asked for in one message: 512 statements of some 900 bytes exceed a page, the rest is asked
+ * for again.
+ */
 const STATEMENTS_PER_REQUEST = 512
 /** Statements held in memory before they are judged: a pool of 40 hosts has some 100 KiB in all. */
 const STATEMENTS_BATCH_BYTES: number = 8 * 1024 * 1024
@@ -64,14 +67,20 @@ export class AntiEntropy {
     await Promise.all([...this.#pulls.values()].map((pull) => pull.done))
   }
 
-  /** Tells every connected peer that there is news here; those that do not hear it find it when they poll. */
+  /**
+   * Tells every connected peer that there is news here; those that do not hear it find it when they
+   * poll.
+   */
   announce(): void {
     for (const { host, connected } of this.#o.network.peers()) {
       if (connected) void this.#tell(host)
     }
   }
 
-  /** Pulls from `host`; resolves when what it had at the time of the call is here, or could not be had. */
+  /**
+   * Pulls from `host`; resolves when what it had at the time of the call is here, or could not be
+   * had.
+   */
   pull(host: string): Promise<void> {
     const running = this.#pulls.get(host)
     if (running !== undefined) {
@@ -84,7 +93,9 @@ export class AntiEntropy {
     return pull.done
   }
 
-  /** How far peers' clocks are from ours, in ms (positive: theirs is ahead), as of the last pull. */
+  /**
+   * How far peers' clocks are from ours, in ms (positive: theirs is ahead), as of the last pull.
+   */
   clockSkews(): ReadonlyMap<string, number> {
     return this.#skews
   }
@@ -160,8 +171,8 @@ export class AntiEntropy {
   }
 
   async #fetchStatements(client: SyncClient, missing: readonly Uint8Array[]): Promise<void> {
-    // As many as possible are judged together: a statement counts only with those it rests on. One that came before
-    // those is not kept, and comes again with the next pull.
+    // As many as possible are judged together: a statement counts only with those it rests on. One
+    // that came before those is not kept, and comes again with the next pull.
     let batch: Uint8Array[] = []
     let bytes = 0
     for (let next = 0; next < missing.length;) {

@@ -1,6 +1,6 @@
 /**
- * Invites that this host has given out: on the disk, so that a restart neither forgets nor revives one. The secret is
- * not kept, only its id and proof key.
+ * Invites that this host has given out: on the disk, so that a restart neither forgets nor revives
+ * one. The secret is not kept, only its id and proof key.
  */
 
 import {
@@ -79,7 +79,10 @@ export class Invites {
     return false
   }
 
-  /** Makes an invite: on the disk when this resolves. USAGE for impossible numbers, BUSY when too many are open. */
+  /**
+   * Makes an invite: on the disk when this resolves. USAGE for impossible numbers, BUSY when too
+   * many are open.
+   */
   async make(o: {
     host: Uint8Array
     pool: Uint8Array
@@ -115,7 +118,10 @@ export class Invites {
     return this.#records.get(toHex(id))
   }
 
-  /** `record` after `host` used it, and the operation that writes it; `keep` it once it is on the disk. */
+  /**
+   * `record` after `host` used it, and the operation that writes it; `keep` it once it is on the
+   * disk.
+   */
   using(record: InviteRecord, host: Uint8Array): { record: InviteRecord; operation: Operation } {
     const used = { ...record, usedBy: [...record.usedBy, host] }
     return { record: used, operation: this.#table.putting(used.id, this.#encode(used)) }

@@ -1,7 +1,8 @@
 /**
- * Whom to ask for the pool when the database is gone: hosts of `network.peers` in config.toml, and the file `pool.peers`
- * beside the keys, which is written whenever addresses change. What is in it is public and only a hint: the pool is
- * taken from whoever answers only if it has this host in it by this host's own signature.
+ * Whom to ask for the pool when the database is gone: hosts of `network.peers` in config.toml, and
+ * the file `pool.peers` beside the keys, which is written whenever addresses change. What is in it
+ * is public and only a hint: the pool is taken from whoever answers only if it has this host in it
+ * by this host's own signature.
  */
 
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -21,7 +22,10 @@ const HOST = new RegExp(`^[0-9a-f]{${2 * PUBLIC_KEY_BYTES}}$`)
 /** A host (hex) and where it may listen. */
 export type KnownPeer = { host: string; addresses: string[] }
 
-/** The host and address of a multiaddr that ends in `/p2p/…`; undefined when it does not name an Ed25519 key. */
+/**
+ * The host and address of a multiaddr that ends in `/p2p/…`; undefined when it does not name an
+ * Ed25519 key.
+ */
 export function peerOfAddress(address: string): KnownPeer | undefined {
   const id = /\/p2p\/([A-Za-z0-9]+)$/.exec(address)?.[1]
   if (id === undefined) return undefined

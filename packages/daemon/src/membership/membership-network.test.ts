@@ -96,7 +96,7 @@ async function eventually(what: string, condition: () => boolean): Promise<void>
   }
 }
 
-test('goal: three hosts on real connections join, keep a log together, and one finds it again from its keys', async () => {
+test('goal: on real connections hosts join, keep a log, and find it again', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'moyai-membership-'))
   const hosts = ['a', 'b', 'c'].map((name) => new RealHost(folder, name))
   const running = await Promise.all(hosts.map((host) => host.open()))

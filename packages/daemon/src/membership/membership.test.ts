@@ -58,7 +58,7 @@ test('goal: hosts that join one after the other all come to know the same pool',
   })
 })
 
-test('goal: what a host knows is there after a restart, and strangers are as welcome as before', async () => {
+test('goal: what a host knows is there after a restart, open invites too', async () => {
   await withPool(['a', 'b'], async ({ hosts, world, clock }) => {
     const [a, b] = hosts as [TestHost, TestHost]
     const { token } = await a.membership.invite(hour)
@@ -77,7 +77,7 @@ test('goal: what a host knows is there after a restart, and strangers are as wel
   })
 })
 
-test('goal: an invite lets in as many hosts as it says, and the next is told that it was used', async () => {
+test('goal: an invite lets in as many hosts as it says, and no more', async () => {
   await withHosts(['a', 'b', 'c', 'd'], async ([a, b, c, d]) => {
     assert.ok(a && b && c && d)
     await a.membership.createPool('p')
@@ -93,7 +93,7 @@ test('goal: an invite lets in as many hosts as it says, and the next is told tha
   })
 })
 
-test('goal: every way in which a token does not work is told in a sentence with a hint', async () => {
+test('goal: every way in which a token does not work has its sentence', async () => {
   await withHosts(['a', 'b', 'other'], async ([a, b, other], clock, world) => {
     assert.ok(a && b && other)
     await assert.rejects(a.membership.invite(hour), { code: 'NO_POOL', hint: /pool create/ })
@@ -170,7 +170,7 @@ test('goal: a request that was overheard is worth nothing to another host', asyn
   })
 })
 
-test('goal: when the answer to a join is lost, the same token still works for the same host', async () => {
+test('goal: a join whose answer was lost works again for the same host', async () => {
   await withHosts(['a', 'b', 'c'], async ([a, b, c]) => {
     assert.ok(a && b && c)
     await a.membership.createPool('p')
@@ -274,9 +274,10 @@ test('goal: a host whose clock is far off is noticed', async () => {
   })
 })
 
-test('goal: whatever database operation fails while a host is let in, nothing acknowledged is lost', async () => {
-  // The inviting host's database fails at its Nth operation from the invite on. If the joining host was told that it is
-  // in, the inviting host knows it after a restart; and an invite for one never lets in two.
+test('goal: whatever database operation of letting in fails, nothing is lost', async () => {
+  // The inviting host's database fails at its Nth operation from the invite on. If the joining host
+  // was told that it is in, the inviting host knows it after a restart; and an invite for one never
+  // lets in two.
   for (const written of [false, true]) {
     const rounds = { done: false }
     for (let at = 1; !rounds.done; at++) {

@@ -1,8 +1,9 @@
 /**
- * Membership: which pool this host is in, who else is, where they are, and the logs that all of them keep.
+ * Membership: which pool this host is in, who else is, where they are, and the logs that all of
+ * them keep.
  *
- * The network asks it who may connect, the services ask it for hosts and vault logs. It is opened before the network,
- * which needs it for its gate; `start` gives it the network.
+ * The network asks it who may connect, the services ask it for hosts and vault logs. It is opened
+ * before the network, which needs it for its gate; `start` gives it the network.
  */
 
 import {
@@ -30,12 +31,10 @@ import {
 import type { Database } from '../database/index.ts'
 import type { Logger } from '../logger.ts'
 import { redeemInvite } from '../net/join/client.ts'
-import { JOIN_PROTOCOL, JOIN_REQUESTS_MAX } from '../net/join/constants.ts'
-import { createJoinHandler, type Admission } from '../net/join/handler.ts'
+import type { Admission } from '../net/join/handler.ts'
 import type { Member } from '../net/peers.ts'
-import { memberTransport, SyncClient, type SyncTransport } from '../net/sync/client.ts'
-import { SYNC_BYTES_MAX, SYNC_PROTOCOL, SYNC_REQUESTS_MAX } from '../net/sync/constants.ts'
-import { createSyncHandler } from '../net/sync/handler.ts'
+import { SyncClient, type SyncTransport } from '../net/sync/client.ts'
+import { SYNC_PROTOCOL } from '../net/sync/constants.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Membership as NetworkMembership, Network } from '../net/types.ts'
 import { nodeFileSystem, type FileSystem } from '../ports/file-system.ts'
@@ -48,7 +47,7 @@ import { KnownPeers, peerOfAddress } from './known-peers.ts'
 import { checkAdmitted, checkOwnPlace, essentialStatements, isNewVault } from './own-place.ts'
 import { OwnLog } from './own-log.ts'
 import { PoolStore } from './pool-store.ts'
-import { Serial } from './serial.ts'
+import { registerProtocols } from './protocols.ts'
 import { VaultLogs } from './vault-logs.ts'
 
 export type MembershipOptions = {
@@ -96,7 +95,6 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   readonly #invites: Invites
   readonly #vault: Signer
   readonly #knownPeers: KnownPeers | undefined
-  readonly #joins = new Serial()
   readonly #listeners = new Set<() => void>()
   /** Logs of every vault of the pool, this host's own included. */
   readonly logs: VaultLogs
@@ -132,7 +130,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return new Membership(o, components, { store, addresses, invites })
   }
 
-  // ---- what the network asks -------------------------------------------------------------------------------------
+  // ---- what the network asks
 
   pool(): Uint8Array | undefined {
     return this.#store.state?.id
@@ -157,7 +155,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return this.#store.isVault(vault)
   }
 
-  // ---- what services ask -----------------------------------------------------------------------------------------
+  // ---- what services ask
 
   /** The pool, its organisations and hosts; undefined while this host is in none. */
   state(): PoolState | undefined {
@@ -189,7 +187,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return () => void this.#listeners.delete(listener)
   }
 
-  // ---- life ------------------------------------------------------------------------------------------------------
+  // ---- life
 
   /** Registers the protocols; call it before the network starts, and `begin` after. */
   attach(network: MembershipTransport): void {
@@ -215,30 +213,15 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     })
     const loop = Promise.resolve()
     this.#running = { network, sync, ownLog, stop: new AbortController(), loop }
-    const handleSync = createSyncHandler({
-      state,
-      clock,
-      ask: (host, signal) => new SyncClient(memberTransport(network, host), signal),
-      onChanged: (host) => void sync.pull(host),
-    })
-    network.registerProtocol(SYNC_PROTOCOL, handleSync, {
-      requestBytesMax: SYNC_BYTES_MAX,
-      responseBytesMax: SYNC_BYTES_MAX,
-      requestsMax: SYNC_REQUESTS_MAX,
-    })
-    const handleJoin = createJoinHandler({
+    registerProtocols(network, {
       self: this.#o.identity.publicKey,
       clock,
-      state: () => this.#store.state,
+      logger,
+      state,
+      sync,
+      pool: () => this.#store.state,
       findInvite: (id) => this.#invites.find(id),
       admit: (admission) => this.#admit(admission),
-      onRefused: (host, error) => events.joinRefused(logger, host, error),
-    })
-    const serial = this.#joins
-    // One after the other: two hosts must not use up the last place of an invite at once.
-    network.registerProtocol(JOIN_PROTOCOL, (request) => serial.run(() => handleJoin(request)), {
-      strangers: true,
-      requestsMax: JOIN_REQUESTS_MAX,
     })
   }
 
@@ -259,7 +242,6 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     await running.loop
     await running.sync.stop()
     await running.ownLog.stop()
-    await this.#joins.idle()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -271,7 +253,10 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return this.#running
   }
 
-  /** What is done now and then: publish changed addresses, bring the own log's head to those that lack it. */
+  /**
+   * What is done now and then: publish changed addresses, bring the own log's head to those that
+   * lack it.
+   */
   async #tend(running: Running): Promise<void> {
     const { signal } = running.stop
     while (!signal.aborted) {
@@ -306,7 +291,10 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     await this.#knownPeers?.write(this.members())
   }
 
-  /** Without a pool: asks the hosts that were known before the database was lost, until one knows this host. */
+  /**
+   * Without a pool: asks the hosts that were known before the database was lost, until one knows
+   * this host.
+   */
   async #findPool(): Promise<void> {
     if (this.#store.state !== undefined) return
     const listed = (this.#o.peers ?? []).flatMap((address) => peerOfAddress(address) ?? [])
@@ -336,7 +324,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     this.#running?.sync.announce()
   }
 
-  // ---- verbs -----------------------------------------------------------------------------------------------------
+  // ---- verbs
 
   /** Founds a pool. USAGE (the name), ALREADY_IN_POOL, DISK. */
   async createPool(name: string): Promise<PoolState> {
@@ -409,8 +397,9 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   }
 
   /**
-   * Finds the pool again with nothing but the keys: asks the host (hex) at these addresses, which knows this one as a
-   * member. NOT_A_MEMBER when this host is in no pool of its, HOST_UNREACHABLE, ALREADY_IN_POOL.
+   * Finds the pool again with nothing but the keys: asks the host (hex) at these addresses, which
+   * knows this one as a member. NOT_A_MEMBER when this host is in no pool of its, HOST_UNREACHABLE,
+   * ALREADY_IN_POOL.
    */
   async rejoin(o: { host: string; addresses: readonly string[] }): Promise<PoolState> {
     const { network, stop } = this.#started()
@@ -424,7 +413,8 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     const found = await fetchPool(new SyncClient(transport, stop.signal))
     await this.#enter({
       ...found,
-      // Only this host's own signature can have put it there: the asked host cannot make up a pool around it.
+      // Only this host's own signature can have put it there: the asked host cannot make up a pool
+      // around it.
       check: (state) => checkOwnPlace(state, this.#own()),
     })
     return this.requireState()
@@ -446,7 +436,10 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return signHost({ pool, claim, delegation, at }, identity)
   }
 
-  /** Takes a pool over in one batch, when `check` finds this host in it. `own`: the statement that was made for it. */
+  /**
+   * Takes a pool over in one batch, when `check` finds this host in it. `own`: the statement that
+   * was made for it.
+   */
   async #enter(o: {
     pool: Uint8Array
     own?: Uint8Array

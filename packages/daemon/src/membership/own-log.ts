@@ -1,9 +1,11 @@
 /**
- * The owner's side of its vault log: appending, and finding the log again after the local state was lost.
+ * The owner's side of its vault log: appending, and finding the log again after the local state was
+ * lost.
  *
- * An entry is on this host's disk before any other host sees it, and counts as confirmed by each host whose signed
- * receipt is here. A host that lost its database must not append before it has heard from a majority of the pool:
- * otherwise it would write a second entry in a place that is taken, and fork its own history.
+ * An entry is on this host's disk before any other host sees it, and counts as confirmed by each
+ * host whose signed receipt is here. A host that lost its database must not append before it has
+ * heard from a majority of the pool: otherwise it would write a second entry in a place that is
+ * taken, and fork its own history.
  */
 
 import {
@@ -30,11 +32,16 @@ import * as events from './events.ts'
 import { Serial } from './serial.ts'
 import type { VaultLogs } from './vault-logs.ts'
 
-/** A host that has not confirmed an entry after this is reported as not confirming; it may still do so later. */
+/**
+ * A host that has not confirmed an entry after this is reported as not confirming; it may still do
+ * so later.
+ */
 const CONFIRM_MS = 30_000
 /** After a majority has confirmed, the others get this long to be counted, too. */
 const STRAGGLERS_MS = 2_000
-/** Key under which the table `own-log` remembers that nothing of this vault's log is missing here. */
+/**
+ * Key under which the table `own-log` remembers that nothing of this vault's log is missing here.
+ */
 const COMPLETE = utf8('complete')
 
 /** How an entry stands on the other hosts. */
@@ -99,7 +106,10 @@ export class OwnLog {
     await Promise.allSettled(this.#replications.values())
   }
 
-  /** What remembers, once it is on the disk, that nothing is missing here: for a vault of which no host can have entries. */
+  /**
+   * What remembers, once it is on the disk, that nothing is missing here: for a vault of which no
+   * host can have entries.
+   */
   declaringNew(): Operation {
     return this.#state.putting(COMPLETE, Uint8Array.of(1))
   }
@@ -123,8 +133,8 @@ export class OwnLog {
   }
 
   /**
-   * Asks every other host for this vault's log and takes the longest valid one. When a majority of them has answered,
-   * the log counts as whole, now and after restarts.
+   * Asks every other host for this vault's log and takes the longest valid one. When a majority of
+   * them has answered, the log counts as whole, now and after restarts.
    */
   async pullHeads(): Promise<PullResult> {
     const hosts = this.#o.hosts()
@@ -147,9 +157,10 @@ export class OwnLog {
   }
 
   /**
-   * Appends one entry: seals it for its place, puts it on the disk, sends it to every connected host and waits for
-   * their receipts. Rejects only when nothing was appended: NO_POOL; TOO_FEW_HOSTS when the local log was lost and too
-   * few hosts could be asked for it; DISK, after which the entry may or may not be there.
+   * Appends one entry: seals it for its place, puts it on the disk, sends it to every connected
+   * host and waits for their receipts. Rejects only when nothing was appended: NO_POOL;
+   * TOO_FEW_HOSTS when the local log was lost and too few hosts could be asked for it; DISK, after
+   * which the entry may or may not be there.
    */
   append(o: {
     kind: string
@@ -177,9 +188,10 @@ export class OwnLog {
     if (await this.isComplete()) return
     const { complete, heard, silent } = await this.pullHeads()
     if (complete) return
+    const asked = `${heard.length} of ${heard.length + silent.length} hosts`
     throw new MoyaiError(
       'TOO_FEW_HOSTS',
-      `this host lost its state, and only ${heard.length} of ${heard.length + silent.length} hosts could be asked for the log of its vault`,
+      `this host lost its state, and only ${asked} could be asked for the log of its vault`,
       { hint: 'wait until more than half of the other hosts are switched on' },
     )
   }
@@ -234,8 +246,8 @@ export class OwnLog {
   }
 
   /**
-   * Sends the head to those of `hosts` (all that are connected unless given) that have not confirmed it. What goes wrong
-   * with a host is logged; DISK.
+   * Sends the head to those of `hosts` (all that are connected unless given) that have not
+   * confirmed it. What goes wrong with a host is logged; DISK.
    */
   async replicateTo(hosts: readonly string[] = this.#connected()): Promise<void> {
     const head = await this.#o.logs.head(this.#vault.publicKey)
@@ -252,8 +264,8 @@ export class OwnLog {
   }
 
   /**
-   * Brings the present head of this vault's log to `host` and keeps its receipt. HOST_REFUSED with the host's reason,
-   * LOG_FORK when it has another history, and whatever the network says.
+   * Brings the present head of this vault's log to `host` and keeps its receipt. HOST_REFUSED with
+   * the host's reason, LOG_FORK when it has another history, and whatever the network says.
    */
   async replicate(host: string): Promise<void> {
     const running = this.#replications.get(host)

@@ -1,4 +1,6 @@
-/** Whether a pool, as its statements have it, has this host in it; and what proves a host's place. */
+/**
+ * Whether a pool, as its statements have it, has this host in it; and what proves a host's place.
+ */
 
 import {
   equalBytes,
@@ -38,8 +40,8 @@ export function checkAdmitted(state: PoolState, own: Own & { inviter: Uint8Array
 }
 
 /**
- * True when this vault was first certified by `statement`, the very one that enters the pool: then no host can have an
- * entry of its log, because witnesses keep logs of certified vaults only.
+ * True when this vault was first certified by `statement`, the very one that enters the pool: then
+ * no host can have an entry of its log, because witnesses keep logs of certified vaults only.
  */
 export function isNewVault(state: PoolState, own: Own, statement: Uint8Array): boolean {
   const mine = certificate(state, own)
@@ -51,7 +53,10 @@ export function isNewVault(state: PoolState, own: Own, statement: Uint8Array): b
   return true
 }
 
-/** All statements; first those that prove the places of `hosts`: the chain of their organisations to the genesis. */
+/**
+ * All statements; first those that prove the places of `hosts`: the chain of their organisations to
+ * the genesis.
+ */
 export function essentialStatements(
   state: PoolState,
   statements: StatementSet,

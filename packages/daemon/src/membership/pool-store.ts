@@ -1,8 +1,9 @@
 /**
  * The pool log on this host: which pool it is in, the statements, and what follows from them.
  *
- * The set only grows. A statement is kept when `evaluatePool` counts it as valid together with those that are here;
- * everything else is forgotten and, should it have come before what it rests on, arrives again with the next sync.
+ * The set only grows. A statement is kept when `evaluatePool` counts it as valid together with
+ * those that are here; everything else is forgotten and, should it have come before what it rests
+ * on, arrives again with the next sync.
  */
 
 import {
@@ -23,7 +24,10 @@ import type { StatementSet } from '../net/sync/state.ts'
 import { Serial } from './serial.ts'
 
 const POOL_ID = utf8('id')
-/** Ids of statements that did not count, so that they are not judged again with every sync; they cost 100 bytes each. */
+/**
+ * Ids of statements that did not count, so that they are not judged again with every sync; they
+ * cost 100 bytes each.
+ */
 const REJECTED_MAX = 4096
 
 export class PoolStore implements StatementSet {
@@ -94,8 +98,8 @@ export class PoolStore implements StatementSet {
   }
 
   /**
-   * Adds statements that belong together, with further changes in the same batch. HOST_REFUSED when one of them does
-   * not count, and nothing is changed then.
+   * Adds statements that belong together, with further changes in the same batch. HOST_REFUSED when
+   * one of them does not count, and nothing is changed then.
    */
   addAll(envelopes: readonly Uint8Array[], also: readonly Operation[]): Promise<void> {
     return this.#serial.run(async () => {
@@ -106,8 +110,8 @@ export class PoolStore implements StatementSet {
   }
 
   /**
-   * Enters a pool with its first statements, with further changes in the same batch. `check` sees the state before
-   * anything is written and throws to refuse it. ALREADY_IN_POOL.
+   * Enters a pool with its first statements, with further changes in the same batch. `check` sees
+   * the state before anything is written and throws to refuse it. ALREADY_IN_POOL.
    */
   enter(o: {
     pool: Uint8Array

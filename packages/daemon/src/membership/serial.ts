@@ -1,6 +1,9 @@
 /** One at a time: decisions that read, decide and write must not overlap. */
 
-/** Runs what it is given one after the other, in the order given; an error of one does not stop the next. */
+/**
+ * Runs what it is given one after the other, in the order given; an error of one does not stop the
+ * next.
+ */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve()
 

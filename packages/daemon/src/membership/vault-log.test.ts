@@ -58,7 +58,7 @@ async function allConnected(hosts: readonly TestHost[]): Promise<void> {
   )
 }
 
-test('goal: an appended entry is on every connected host, and each gave a receipt for it', async () => {
+test('goal: an entry is on every connected host, and each gave a receipt', async () => {
   await withPool(NAMES, async ({ hosts }) => {
     const [owner, ...others] = hosts as Five
     const first = await append(owner)
@@ -92,7 +92,7 @@ test('goal: entries appended at once come one after the other', async () => {
   })
 })
 
-test('goal: a host that was away gets every entry when it returns, and its receipt is fetched', async () => {
+test('goal: a host that was away gets every entry when it returns', async () => {
   await withPool(NAMES, async ({ hosts, world }) => {
     const [owner, away] = hosts as Five
     world.setOnline(away.id, false)
@@ -107,7 +107,7 @@ test('goal: a host that was away gets every entry when it returns, and its recei
   })
 })
 
-test('goal: without a majority the caller is told who did not confirm, and the entry is there', async () => {
+test('goal: without a majority the caller is told who did not confirm', async () => {
   await withPool(NAMES, async ({ hosts, world, clock }) => {
     const [owner, b, c, d] = hosts as Five
     world.onRequest = ({ to, bytes }) => {
@@ -150,7 +150,7 @@ test('goal: a host that never answers does not hold an append up for ever', asyn
   })
 })
 
-test('goal: an owner that lost its state finds pool and log again from the keys and one address', async () => {
+test('goal: an owner finds pool and log again from keys and one address', async () => {
   await withPool(NAMES, async ({ hosts, world }) => {
     const [a, b, owner, d, e] = hosts as Five
     for (let i = 0; i < 3; i++) await append(owner)
@@ -184,7 +184,7 @@ test('goal: an owner that lost its state finds pool and log again from the keys 
   })
 })
 
-test('goal: an owner that lost its database finds the pool by itself when it knows one host', async () => {
+test('goal: an owner that lost its database finds the pool by itself', async () => {
   await withPool(['a', 'b', 'c'], async ({ hosts, clock }) => {
     const [owner, b] = hosts as Five
     await append(owner)
@@ -256,7 +256,7 @@ test('goal: a vault that writes two histories is refused and the proof is kept',
   })
 })
 
-test('goal: entries of vaults outside the pool, or of another vault than said, are not taken', async () => {
+test('goal: entries of strangers, or of another vault than said, are refused', async () => {
   await withPool(['a', 'b'], async ({ hosts, world, clock }) => {
     const [a, b] = hosts as Five
     const stranger = new TestHost({ name: 'x', world, clock })
@@ -289,9 +289,9 @@ test('goal: entries of vaults outside the pool, or of another vault than said, a
   })
 })
 
-test('goal: whatever database operation fails while appending, what was confirmed is never lost or doubled', async () => {
-  // The owner's database fails at its Nth operation from the start on. After a restart on what is on the disk, every
-  // acknowledged entry is there, in place, and the next one follows.
+test('goal: whatever database operation of appending fails, nothing is lost', async () => {
+  // The owner's database fails at its Nth operation from the start on. After a restart on what is
+  // on the disk, every acknowledged entry is there, in place, and the next one follows.
   await withPool(['a', 'b', 'c'], async ({ hosts }) => {
     const [owner, b, c] = hosts as Five
     for (const host of hosts) await host.close()
@@ -335,7 +335,7 @@ test('goal: whatever database operation fails while appending, what was confirme
   })
 })
 
-test('goal: whatever database operation of a witness fails, a receipt means that the entry is on its disk', async () => {
+test('goal: whatever fails, a receipt means that the entry is on the disk', async () => {
   const clock = new ManualClock()
   const { identity, bundle } = new TestHost({ name: 'w', world: undefined as never, clock })
   const vault = vaultSigner(bundle)
@@ -381,7 +381,7 @@ test('goal: whatever database operation of a witness fails, a receipt means that
   }
 })
 
-test('goal: a witness takes only the next entry, and the same answer again for one it has', async () => {
+test('goal: a witness takes only the next entry, or one that it has', async () => {
   const clock = new ManualClock()
   const { identity, bundle } = new TestHost({ name: 'w', world: undefined as never, clock })
   const vault = vaultSigner(bundle)

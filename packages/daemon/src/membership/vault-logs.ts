@@ -1,9 +1,11 @@
 /**
- * The vault logs that this host keeps: its own, and as a witness those of every other host of the pool.
+ * The vault logs that this host keeps: its own, and as a witness those of every other host of the
+ * pool.
  *
- * A witness takes only the next entry of the log it has, puts it on the disk, and only then signs a receipt: so a
- * receipt means that this host will show that entry, or a later one, to anybody who restores. Two entries with the
- * same number are a proof that the vault's key was used twice; both are kept for good, and shown.
+ * A witness takes only the next entry of the log it has, puts it on the disk, and only then signs a
+ * receipt: so a receipt means that this host will show that entry, or a later one, to anybody who
+ * restores. Two entries with the same number are a proof that the vault's key was used twice; both
+ * are kept for good, and shown.
  */
 
 import {
@@ -104,9 +106,9 @@ export class VaultLogs {
   }
 
   /**
-   * Takes an entry as a witness, or as the owner of the vault, and signs that it has it: on the disk before this
-   * resolves. An entry that is already here is fine. MALFORMED when it is no entry of `vault` (at `seq`, if that is
-   * given), BAD_SIGNATURE; DISK.
+   * Takes an entry as a witness, or as the owner of the vault, and signs that it has it: on the
+   * disk before this resolves. An entry that is already here is fine. MALFORMED when it is no entry
+   * of `vault` (at `seq`, if that is given), BAD_SIGNATURE; DISK.
    */
   async accept(
     envelope: Uint8Array,
@@ -158,7 +160,8 @@ export class VaultLogs {
     const proofs: ForkProof[] = []
     for await (const [, other] of this.#forks.iterate()) {
       const { vault, seq } = openLogEntry(other)
-      // The other one stands in the place of an entry here, or does not follow the one before its place.
+      // The other one stands in the place of an entry here, or does not follow the one before its
+      // place.
       for (const place of [seq, seq - 1]) {
         const kept = place < 0 ? undefined : await this.entry(vault, place)
         if (kept === undefined || !isForkProof(kept, other)) continue
@@ -170,8 +173,8 @@ export class VaultLogs {
   }
 
   /**
-   * Keeps a witness's receipt. BAD_SIGNATURE, MALFORMED; IDENTITY_MISMATCH when it is not `host`'s for an entry that
-   * is here.
+   * Keeps a witness's receipt. BAD_SIGNATURE, MALFORMED; IDENTITY_MISMATCH when it is not `host`'s
+   * for an entry that is here.
    */
   async keepReceipt(receipt: Uint8Array, host: string): Promise<LogReceipt> {
     const opened = openLogReceipt(receipt)
@@ -211,7 +214,10 @@ export class VaultLogs {
     return all
   }
 
-  /** Vaults with a log here, in order: each is found by one step beyond the last key of the one before. */
+  /**
+   * Vaults with a log here, in order: each is found by one step beyond the last key of the one
+   * before.
+   */
   async #vaults(): Promise<Uint8Array[]> {
     const vaults: Uint8Array[] = []
     for (;;) {

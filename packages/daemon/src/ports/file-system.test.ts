@@ -50,7 +50,7 @@ test('goal: both file systems keep the contract', async () => {
   })
 })
 
-test('goal: a replaced file is the old or the new one, whole, wherever the power fails', async () => {
+test('goal: a replaced file is whole, wherever the power fails', async () => {
   for (let at = 1; ; at++) {
     const disk = new MemoryFileSystem()
     await disk.makeDirectory('/f')

@@ -1,6 +1,7 @@
 /**
- * The port to the files of MOYAI_HOME: few, small and precious. (Shards, sources and restored files have ports
- * of their own.) The primitives are those a crash can fall between, so that a test can break each of them.
+ * The port to the files of MOYAI_HOME: few, small and precious. (Shards, sources and restored files
+ * have ports of their own.) The primitives are those a crash can fall between, so that a test can
+ * break each of them.
  */
 
 import { constants } from 'node:fs'
@@ -13,11 +14,20 @@ import { MoyaiError } from '@moyai/protocol'
 export const SECRET_MODE = 0o600
 export const SECRET_DIRECTORY_MODE = 0o700
 
-/** Errors of all calls: NOT_FOUND, TARGET_EXISTS, NO_SPACE, DISK (with the system's error as `cause`). */
+/**
+ * Errors of all calls: NOT_FOUND, TARGET_EXISTS, NO_SPACE, DISK (with the system's error as
+ * `cause`).
+ */
 export interface FileSystem {
-  /** The whole file; TOO_LARGE, before reading, when it is longer than `bytesMax`. Also the permission bits. */
+  /**
+   * The whole file; TOO_LARGE, before reading, when it is longer than `bytesMax`. Also the
+   * permission bits.
+   */
   readFile(path: string, bytesMax: number): Promise<{ bytes: Uint8Array; mode: number }>
-  /** Makes a new file, writes it and waits until its bytes are on the disk. TARGET_EXISTS when it is there. */
+  /**
+   * Makes a new file, writes it and waits until its bytes are on the disk. TARGET_EXISTS when it is
+   * there.
+   */
   createFile(path: string, bytes: Uint8Array, mode: number): Promise<void>
   /** Puts `from` in the place of `to`, which is replaced if it is there. */
   rename(from: string, to: string): Promise<void>
@@ -129,8 +139,9 @@ export const nodeFileSystem: FileSystem = {
 }
 
 /**
- * Writes a file so that after a crash either the old or the new one is there, whole: temporary file in the same
- * folder, its bytes on the disk, renamed into place, the folder's names on the disk. One writer per path.
+ * Writes a file so that after a crash either the old or the new one is there, whole: temporary file
+ * in the same folder, its bytes on the disk, renamed into place, the folder's names on the disk.
+ * One writer per path.
  */
 export async function replaceFile(
   files: FileSystem,

@@ -1,6 +1,6 @@
 /**
- * A file system in memory that can lose power: what was not synced is gone after `crash()`. For tests of code that
- * must leave whole files behind whenever it is interrupted.
+ * A file system in memory that can lose power: what was not synced is gone after `crash()`. For
+ * tests of code that must leave whole files behind whenever it is interrupted.
  */
 
 import { dirname } from 'node:path'
@@ -15,7 +15,10 @@ function base(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1)
 }
 
-/** Names become durable with `syncDirectory`, bytes are durable once `createFile` returned (it syncs). */
+/**
+ * Names become durable with `syncDirectory`, bytes are durable once `createFile` returned (it
+ * syncs).
+ */
 export class MemoryFileSystem implements FileSystem {
   /** What the running system sees. */
   #now = new Map<string, File>()
@@ -87,7 +90,10 @@ export class MemoryFileSystem implements FileSystem {
   }
 }
 
-/** Which call fails: before or after it took effect, and whether everything after it fails, as for a killed process. */
+/**
+ * Which call fails: before or after it took effect, and whether everything after it fails, as for a
+ * killed process.
+ */
 export type FileFault = { at: number; done: boolean; fatal: boolean }
 
 /** A file system whose Nth call fails. */

@@ -1,6 +1,7 @@
 /**
- * Networks in memory that reach one another: what membership needs of the real one, with hosts that can be switched off
- * and calls that can be lost. The gate is the real network's: members, and strangers only for protocols open to them.
+ * Networks in memory that reach one another: what membership needs of the real one, with hosts that
+ * can be switched off and calls that can be lost. The gate is the real network's: members, and
+ * strangers only for protocols open to them.
  */
 
 import { isMoyaiError, MoyaiError } from '@moyai/protocol'

@@ -1,4 +1,7 @@
-/** Small pools in memory, for tests: hosts with their own keys and disks, on one clock unless told otherwise. */
+/**
+ * Small pools in memory, for tests: hosts with their own keys and disks, on one clock unless told
+ * otherwise.
+ */
 
 import {
   deriveVaultBundle,
@@ -109,7 +112,10 @@ export class TestHost {
   }
 }
 
-/** A pool of `names`, the first of which founded it and invited the others; `run` gets them all running. */
+/**
+ * A pool of `names`, the first of which founded it and invited the others; `run` gets them all
+ * running.
+ */
 export async function withPool(
   names: readonly string[],
   run: (o: { hosts: TestHost[]; world: MemoryWorld; clock: ManualClock }) => Promise<void>,
@@ -134,7 +140,10 @@ export async function withPool(
   }
 }
 
-/** Waits until `condition` holds; throws when it does not within some thousand turns of the event loop. */
+/**
+ * Waits until `condition` holds; throws when it does not within some thousand turns of the event
+ * loop.
+ */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let turn = 0; turn < 5000; turn++) {
     if (await condition()) return

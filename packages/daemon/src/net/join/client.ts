@@ -30,8 +30,8 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
 export type Admitted = { statements: Uint8Array[]; addresses: Uint8Array[] }
 
 /**
- * Brings `invite` to the host that made it. INVITE_EXPIRED, INVITE_USED, INVITE_UNKNOWN, NAME_TAKEN, CLOCK_DISAGREES,
- * HOST_UNREACHABLE, IDENTITY_MISMATCH, HOST_REFUSED: each with a hint.
+ * Brings `invite` to the host that made it. INVITE_EXPIRED, INVITE_USED, INVITE_UNKNOWN,
+ * NAME_TAKEN, CLOCK_DISAGREES, HOST_UNREACHABLE, IDENTITY_MISMATCH, HOST_REFUSED: each with a hint.
  */
 export async function redeemInvite(
   o: {
@@ -46,7 +46,8 @@ export async function redeemInvite(
 ): Promise<Admitted> {
   const { invite } = o
   const now = components.clock.now()
-  // Well after its end by this clock the answer is known; near it, the clock of the host that made it decides.
+  // Well after its end by this clock the answer is known; near it, the clock of the host that made
+  // it decides.
   if (now > invite.expires * 1000 + JOIN_CLOCK_MS_MAX) {
     throw refusal('INVITE_EXPIRED', 'the invite has expired')
   }
@@ -74,7 +75,7 @@ async function send(
   } catch (cause) {
     if (!isMoyaiError(cause, 'HOST_UNREACHABLE', 'STREAM_CLOSED', 'TIMED_OUT')) throw cause
     throw new MoyaiError('HOST_UNREACHABLE', 'the host that made the invite does not answer', {
-      hint: `is it switched on, and can this machine reach ${addresses[0] ?? 'it'}? was the invite made long ago?`,
+      hint: `is it on, and reachable from here at ${addresses[0] ?? 'its address'}?`,
       cause,
     })
   }

@@ -1,6 +1,6 @@
 /**
- * Answering a host that brings an invite: the one protocol open to strangers. Refusals are answers, so that a person
- * reads why; only what is no request at all costs the connection.
+ * Answering a host that brings an invite: the one protocol open to strangers. Refusals are answers,
+ * so that a person reads why; only what is no request at all costs the connection.
  */
 
 import {

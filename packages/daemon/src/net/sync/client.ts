@@ -24,7 +24,10 @@ export function memberTransport(network: Pick<Network, 'request'>, host: string)
     network.request(host, SYNC_PROTOCOL, bytes, signal === undefined ? {} : { signal })
 }
 
-/** One host as it answers; every response is checked for its shape, and envelopes by whoever takes them. */
+/**
+ * One host as it answers; every response is checked for its shape, and envelopes by whoever takes
+ * them.
+ */
 export class SyncClient {
   readonly #transport: SyncTransport
   readonly #signal: AbortSignal | undefined

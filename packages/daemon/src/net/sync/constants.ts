@@ -1,4 +1,6 @@
-/** `/moyai/sync/1`: pool log, addresses and vault logs find their way to every host (spec/sync.md). */
+/**
+ * `/moyai/sync/1`: pool log, addresses and vault logs find their way to every host (spec/sync.md).
+ */
 
 import {
   assert,
@@ -13,12 +15,16 @@ import {
 export const SYNC_PROTOCOL = '/moyai/sync/1'
 
 /**
- * Requests of one peer at once: one round of pulling, an append, a notice. An append may make its receiver pull from the
- * sender, so there must be more places than appends in flight (one), or two hosts could wait for one another.
+ * Requests of one peer at once: one round of pulling, an append, a notice. An append may make its
+ * receiver pull from the sender, so there must be more places than appends in flight (one), or two
+ * hosts could wait for one another.
  */
 export const SYNC_REQUESTS_MAX = 4
 
-/** Envelopes in one message fill it up to this; any one fits. A page is held in memory on both sides. */
+/**
+ * Envelopes in one message fill it up to this; any one fits. A page is held in memory on both
+ * sides.
+ */
 export const SYNC_PAGE_BYTES_MAX: number = LOG_ENTRY_BYTES_MAX + 64 * 1024
 /** Envelopes in one message: the smallest is about 200 bytes. */
 export const SYNC_PAGE_ITEMS_MAX = 1024

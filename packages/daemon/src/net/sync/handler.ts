@@ -1,4 +1,7 @@
-/** Answering over `/moyai/sync/1`. Only members get here; what they send is checked by its own signatures. */
+/**
+ * Answering over `/moyai/sync/1`. Only members get here; what they send is checked by its own
+ * signatures.
+ */
 
 import { MoyaiError, toHex, unreachable, type Clock } from '@moyai/protocol'
 
@@ -135,8 +138,9 @@ class SyncHandler {
 }
 
 /**
- * Fetches the entries of `vault` from number `from` to `to` and takes each; the receipt is for the last one. Ends
- * with `refused` at the first that is not taken, or LOG_GAP when the sender ends early or shows another entry.
+ * Fetches the entries of `vault` from number `from` to `to` and takes each; the receipt is for the
+ * last one. Ends with `refused` at the first that is not taken, or LOG_GAP when the sender ends
+ * early or shows another entry.
  */
 export async function pullEntries(o: {
   logs: SyncState['logs']

@@ -1,6 +1,7 @@
 /**
- * The messages of `/moyai/sync/1` (spec/sync.md §2): one request, one response, both canonical CBOR. What they carry
- * are envelopes, each of which is checked by its own signature; nothing in a message is believed because of who sent it.
+ * The messages of `/moyai/sync/1` (spec/sync.md §2): one request, one response, both canonical
+ * CBOR. What they carry are envelopes, each of which is checked by its own signature; nothing in a
+ * message is believed because of who sent it.
  */
 
 import {
@@ -53,7 +54,9 @@ const REQUEST = s.variant('kind', {
 export type SyncRequest = Infer<typeof REQUEST>
 
 const RESPONSES = {
-  /** What the host has; `statements` is the hash of its sorted statement ids, `now` its clock in ms. */
+  /**
+   * What the host has; `statements` is the hash of its sorted statement ids, `now` its clock in ms.
+   */
   summary: s.map({
     v,
     pool: id,
@@ -70,7 +73,8 @@ const RESPONSES = {
   /** Consecutive entries from `from` on; none when there are none. */
   entries: s.map({ v, envelopes }),
   /**
-   * A log receipt for the entry named, or why there is none. `head` is where the host's log of the vault ends.
+   * A log receipt for the entry named, or why there is none. `head` is where the host's log of the
+   * vault ends.
    */
   append: s.map({
     v,
