@@ -178,7 +178,7 @@ test('goal: one process at a time; the lock of a killed process is free at once'
     const script = `
       import { lockHome } from ${JSON.stringify(new URL('./lock.ts', import.meta.url).href)}
       await lockHome(${JSON.stringify(home)})
-      console.log('locked')
+      process.stdout.write('locked')
       setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],
