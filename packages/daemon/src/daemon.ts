@@ -10,7 +10,6 @@ import {
   DEFAULT_POLICY,
   effectivePolicy,
   type HostFacts,
-  type StatusResult,
   toHex,
 } from '@moyai/protocol'
 
@@ -28,7 +27,7 @@ import { createNetwork, type Network } from './net/index.ts'
 import { systemRandom } from './random.ts'
 import { RetrieveService } from './retrieve/index.ts'
 import { openShardStore, type ShardStore } from './shard-store/index.ts'
-import { clockAlarms, hostFacts, hostStatuses, StatusService } from './status/index.ts'
+import { alarmsOf, hostFacts, hostStatuses, StatusService } from './status/index.ts'
 import {
   IndexRebuilder,
   loadHasher,
@@ -94,7 +93,14 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   stack.defer(() => shards.close())
   const profile = { ...config.host, offeredBytes: offerBytes }
   const membership = await Membership.open(
-    { identity, bundle, delegation, profile },
+    {
+      identity,
+      bundle,
+      delegation,
+      profile,
+      peers: config.network.peers,
+      peersFile: home.paths.peers,
+    },
     { database, ...effects },
   )
   const network = await createNetwork(
@@ -216,7 +222,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       pool: () => membership.state(),
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
-      alarms: async (): Promise<StatusResult['alarms']> => clockAlarms(membership, clock.now()),
+      alarms: () => alarmsOf(membership, clock.now()),
     },
   )
   const handlers = controlHandlers({

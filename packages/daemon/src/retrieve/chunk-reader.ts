@@ -20,9 +20,9 @@ const GAP_BYTES_MAX = 128 * 1024
 /** Sealed bytes of one range, unless a single blob is larger. */
 const RANGE_BYTES_MAX = 2 * 1024 * 1024
 /** Sealed and raw bytes in flight. */
-const FLIGHT_BYTES_MAX = 48 * 1024 * 1024
+const FLIGHT_BYTES_MAX = 24 * 1024 * 1024
 /** Raw bytes of tree chunks kept: neighbours in a tree share blobs. */
-const CACHE_BYTES_MAX = 32 * 1024 * 1024
+const CACHE_BYTES_MAX = 24 * 1024 * 1024
 /** Half of the cache, so that what is in use is not pushed out by what may be. */
 const PREFETCH_BYTES_MAX: number = CACHE_BYTES_MAX / 2
 

@@ -1,17 +1,37 @@
 /** What a person must look at, from checks that ran. */
 
-import type { StatusResult } from '@moyai/protocol'
+import { equalBytes, type StatusResult, toHex } from '@moyai/protocol'
 
 import { CLOCK_SKEW_MS_MAX } from '../membership/index.ts'
 
-type Skews = {
+type Watched = {
   /** Hosts (hex) → how far their clock is ahead of this one, ms. */
   clockSkews(): ReadonlyMap<string, number>
-  state(): { hosts: ReadonlyMap<string, { name: string }> } | undefined
+  state(): { hosts: ReadonlyMap<string, { name: string; vault: Uint8Array }> } | undefined
+  logs: { forks(): Promise<readonly { vault: Uint8Array; seq: number }[]> }
+}
+
+type Alarms = StatusResult['alarms']
+
+/** Every alarm that this host can raise from what it has seen. */
+export async function alarmsOf(membership: Watched, nowMs: number): Promise<Alarms> {
+  return [...clockAlarms(membership, nowMs), ...(await forkAlarms(membership, nowMs))]
+}
+
+/** An alarm for each vault that was seen with two histories: its owner was cloned or set back. */
+async function forkAlarms(membership: Watched, nowMs: number): Promise<Alarms> {
+  const since = new Date(nowMs).toISOString()
+  const hosts = [...(membership.state()?.hosts.values() ?? [])]
+  return (await membership.logs.forks()).map(({ vault, seq }) => {
+    const owner = hosts.find((host) => equalBytes(host.vault, vault))
+    const name = owner?.name ?? toHex(vault).slice(0, 8)
+    const text = `two different entries ${seq} of the log of ${name} exist: its state was cloned or set back`
+    return { code: 'LOG_FORK', since, text }
+  })
 }
 
 /** An alarm for each host whose clock disagrees with this one's. */
-export function clockAlarms(membership: Skews, nowMs: number): StatusResult['alarms'] {
+function clockAlarms(membership: Watched, nowMs: number): Alarms {
   const since = new Date(nowMs).toISOString()
   return [...membership.clockSkews()]
     .filter(([, skew]) => Math.abs(skew) > CLOCK_SKEW_MS_MAX)

@@ -1,6 +1,6 @@
 /** Status: evidence gathered from the hosts, and what it amounts to. */
 
-export { clockAlarms } from './alarms.ts'
+export { alarmsOf } from './alarms.ts'
 export { gatherEvidence } from './evidence.ts'
 export { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.ts'
 export { StatusService, type StatusComponents, type StatusOptions } from './status-service.ts'
