@@ -1,12 +1,13 @@
 /** The compute threads of one store: started with the first batch, given one batch at a time. */
 
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
 
 import { assert, MoyaiError, toMoyaiError } from '@moyai/protocol'
 
 import type { ComputeSetup, FromCompute, ToCompute } from './messages.ts'
+import type { PackNotice } from './pack-writer.ts'
 import type { WalkBatch } from './walker.ts'
 
 /** Each thread holds about 60 MiB of buffers; two keep a daemon far below its 512 MiB. */
@@ -51,10 +52,12 @@ export type ComputePoolOptions = { threads: number }
 
 export type ComputePoolComponents = {
   /** Called for each thread when it starts: the table has grown meanwhile. */
-  setup: () => ComputeSetup
+  setup: () => Omit<ComputeSetup, 'toWalker'>
+  /** Gets the walker's end of a new thread's channel. */
+  onStart: (port: MessagePort) => void
   /** The table's segments as of now. */
   table: () => SharedArrayBuffer[]
-  onMessage: (message: Exclude<FromCompute, { type: 'flushed' | 'failed' }>) => void
+  onPack: (pack: PackNotice) => void
   onFailure: (error: MoyaiError) => void
 }
 
@@ -105,7 +108,10 @@ export class ComputePool {
 
   #start(): Thread | undefined {
     if (this.#threads.length >= this.#options.threads || this.#ended) return undefined
-    const worker = startWorker('compute-worker', { data: this.#components.setup() })
+    const { port1: toWalker, port2 } = new MessageChannel()
+    const data: ComputeSetup = { ...this.#components.setup(), toWalker }
+    const worker = startWorker('compute-worker', { data, port: toWalker })
+    this.#components.onStart(port2)
     const thread: Thread = { worker, busy: false }
     this.#threads.push(thread)
     const fail = (error: MoyaiError): void => {
@@ -119,12 +125,11 @@ export class ComputePool {
       } else if (message.type === 'flushed') {
         const flushes = this.#flushes
         if (flushes !== undefined && --flushes.left === 0) flushes.resolve()
+      } else if (message.type === 'pack') {
+        this.#components.onPack(message.pack)
       } else {
-        this.#components.onMessage(message)
-        if (message.type === 'outcomes') {
-          thread.busy = false
-          this.#dispatch()
-        }
+        thread.busy = false
+        this.#dispatch()
       }
     })
     return thread

@@ -10,7 +10,7 @@ import { assert, Chunker, gearSeed, gearTable } from '@moyai/protocol'
 import { ContentReader } from './content-reader.ts'
 import type { FileOutcome } from './content-reader.ts'
 import { DedupTable } from './dedup-table.ts'
-import type { ComputeSetup, FromCompute, ToCompute } from './messages.ts'
+import type { ComputeSetup, FromCompute, Outcomes, ToCompute } from './messages.ts'
 import { loadHasher } from './native-hasher.ts'
 import { SharedState } from './shared-state.ts'
 import type { WalkBatch } from './walker.ts'
@@ -23,6 +23,7 @@ const state = new SharedState(setup.state)
 const table = new DedupTable(setup.table)
 const hasher = loadHasher()
 const post = (message: FromCompute): void => port.postMessage(message)
+const tell = (message: Outcomes): void => setup.toWalker.postMessage(message)
 const onPack = (pack: { pack: Uint8Array; payloadBytes: number }): void =>
   post({ type: 'pack', pack })
 const writer = makePackWriter(setup, { packClass: 'data', hasher, state, onPack })
@@ -37,14 +38,15 @@ function read(batch: WalkBatch): void {
     const outcome = reader.read(
       { path },
       {
-        ids: (ids) => post({ type: 'ids', id, index, ids }),
-        restart: () => post({ type: 'restart', id, index }),
+        ids: (ids) => tell({ type: 'ids', id, index, ids }),
+        restart: () => tell({ type: 'restart', id, index }),
       },
     )
     state.add('filesRead', 1)
     return outcome
   })
-  post({ type: 'outcomes', id, outcomes })
+  tell({ type: 'outcomes', id, outcomes })
+  post({ type: 'done' })
 }
 
 port.on('message', (message: ToCompute) => {

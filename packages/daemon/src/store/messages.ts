@@ -27,7 +27,11 @@ export type WorkerSetup = {
   compressionLevel: number
 }
 
-export type ComputeSetup = WorkerSetup & { table: SharedArrayBuffer[] }
+export type ComputeSetup = WorkerSetup & {
+  table: SharedArrayBuffer[]
+  /** Straight to the walker: what was read would only be garbage in the main thread. */
+  toWalker: MessagePort
+}
 
 export type ToCompute =
   | { type: 'batch'; batch: WalkBatch; table: SharedArrayBuffer[] }
@@ -36,11 +40,16 @@ export type ToCompute =
 
 export type FromCompute =
   | { type: 'pack'; pack: PackNotice }
+  /** A batch is done; its outcomes went to the walker. */
+  | { type: 'done' }
+  | { type: 'flushed' }
+  | Failure
+
+/** From a compute thread to the walker. */
+export type Outcomes =
   | { type: 'ids'; id: number; index: number; ids: Uint8Array }
   | { type: 'restart'; id: number; index: number }
   | { type: 'outcomes'; id: number; outcomes: FileOutcome[] }
-  | { type: 'flushed' }
-  | Failure
 
 export type WalkSetup = WorkerSetup & {
   plan: PathPlan
@@ -57,9 +66,10 @@ export type WalkSetup = WorkerSetup & {
 }
 
 export type ToWalker =
-  | { type: 'ids'; id: number; index: number; ids: Uint8Array }
-  | { type: 'restart'; id: number; index: number }
-  | { type: 'outcomes'; id: number; outcomes: FileOutcome[]; table: SharedArrayBuffer[] }
+  /** A compute thread was started; `port` gives its `Outcomes`. */
+  | { type: 'compute'; port: MessagePort }
+  /** The table of known chunks has grown. */
+  | { type: 'table'; table: SharedArrayBuffer[] }
   /** Index segments of packs that no snapshot names yet; answered by `indexed`. */
   | { type: 'index'; segments: Uint8Array[] }
   /** Write what is left; answered by `flushed`. */

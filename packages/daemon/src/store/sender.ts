@@ -27,7 +27,7 @@ import type { HolderRecord, VaultIndex } from './vault-index.ts'
 /** Packs sent at once: each keeps a read buffer per shard. */
 const PACKS_MAX = 3
 /** How long a pack below the minimum waits for hosts to come back. */
-const PATIENCE_MS = 15_000
+export const PATIENCE_MS = 15_000
 const RETRY_MS = 500
 /** One shard may take this long whatever happens: 4 MiB at 16 KiB/s. */
 const PUT_MS_MAX = 300_000
@@ -244,7 +244,7 @@ export function tooFewHosts(pool: StorePool, full: number): MoyaiError {
     'TOO_FEW_HOSTS',
     `only ${online} of ${others} other hosts can take data now; nothing was committed`,
     {
-      hint: 'start more of the pool’s hosts and store again: what is there already is not sent twice',
+      hint: 'start more hosts of the pool and store again: nothing is sent twice',
       data,
     },
   )

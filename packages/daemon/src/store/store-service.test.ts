@@ -292,12 +292,16 @@ test('Goal: with too few hosts nothing is committed, and nothing sent twice late
   const world = makeWorld(t)
   const { pool, service, source } = world
   writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(20_000_000))
-  for (const host of pool.others.slice(1)) pool.bring(host, false)
+  for (const host of pool.others.slice(1)) {
+    host.onPut = () => {
+      throw new MoyaiError('HOST_UNREACHABLE', 'gone meanwhile')
+    }
+  }
   await assert.rejects(service.store(world.request()), { code: 'TOO_FEW_HOSTS', exitCode: 20 })
   assert.equal(pool.entries.length, 0)
   const kept = pool.others[0]?.shards.size ?? 0
   assert.ok(kept > 0)
-  for (const host of pool.others) pool.bring(host, true)
+  for (const host of pool.others) host.onPut = undefined
   const summary = await service.store(world.request())
   assert.equal(summary.state, 'protected')
   const outbox = readdirSync(join(world.home, 'outbox'))

@@ -11,14 +11,7 @@ import type { Code, ErrorCode, VaultBundle } from '@moyai/protocol'
 
 import { ComputePool, startWorker, watchWorker } from './compute-pool.ts'
 import { dedupSegment, DedupTable } from './dedup-table.ts'
-import type {
-  FromCompute,
-  FromWalker,
-  TableAnswer,
-  ToWalker,
-  WalkSetup,
-  WorkerSetup,
-} from './messages.ts'
+import type { FromWalker, TableAnswer, ToWalker, WalkSetup, WorkerSetup } from './messages.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { SharedState } from './shared-state.ts'
 import type { VaultIndex } from './vault-index.ts'
@@ -85,7 +78,8 @@ export class StoreThreads {
       {
         setup: () => ({ ...this.#setup('data'), table: this.#tableBuffers() }),
         table: () => this.#tableBuffers(),
-        onMessage: (message) => this.#fromCompute(message),
+        onStart: (port) => this.#walker.postMessage({ type: 'compute', port }, [port]),
+        onPack: ({ pack }) => components.onPack(pack, { index: false }),
         onFailure: (error) => components.onFailure(error),
       },
     )
@@ -114,9 +108,13 @@ export class StoreThreads {
     return this.#walked.promise
   }
 
-  /** Has compute threads write what they have left; every pack was reported when it resolves. */
-  flushContent(): Promise<void> {
-    return this.#compute.flush()
+  /**
+   * Has compute threads write what they have left, and ends them: their buffers are gone before the
+   * walker needs its own. Every pack was reported when it resolves.
+   */
+  async flushContent(): Promise<void> {
+    await this.#compute.flush()
+    await this.#compute.end()
   }
 
   /** Adds index segments to the metadata that waits to be packed. */
@@ -193,16 +191,6 @@ export class StoreThreads {
     }
   }
 
-  #fromCompute(message: Exclude<FromCompute, { type: 'flushed' | 'failed' }>): void {
-    if (message.type === 'pack') {
-      this.#components.onPack(message.pack.pack, { index: false })
-      return
-    }
-    const forward: ToWalker =
-      message.type === 'outcomes' ? { ...message, table: this.#tableBuffers() } : message
-    this.#walker.postMessage(forward)
-  }
-
   /**
    * Runs `use` with the table of known chunks, which is read from the index when it is first
    * needed.
@@ -230,7 +218,11 @@ export class StoreThreads {
 
   #tableBuffers(): SharedArrayBuffer[] {
     assert(this.#table !== undefined, 'the table was loaded before threads use it')
-    if (this.#table.needsSegment()) grow(this.#table)
+    if (this.#table.needsSegment()) {
+      grow(this.#table)
+      const message: ToWalker = { type: 'table', table: this.#table.buffers }
+      this.#walker.postMessage(message)
+    }
     return this.#table.buffers
   }
 }

@@ -70,14 +70,18 @@ function damaged(what: string): MoyaiError {
   })
 }
 
-function encodeLocation(location: ChunkLocation): Uint8Array {
-  const value = new Uint8Array(CHUNK_VALUE_BYTES)
-  const view = new DataView(value.buffer)
-  value.set(location.pack)
-  view.setUint32(32, location.blob)
-  view.setUint32(36, location.offset)
-  view.setUint32(40, location.length)
-  return value
+/** The locations of all chunks of a blob, one after another: views of one buffer are cheap. */
+function encodeLocations(pack: Uint8Array, blob: BlobEntry): Uint8Array {
+  const values = new Uint8Array(blob.chunks.length * CHUNK_VALUE_BYTES)
+  const view = new DataView(values.buffer)
+  for (const [i, chunk] of blob.chunks.entries()) {
+    const at = i * CHUNK_VALUE_BYTES
+    values.set(pack, at)
+    view.setUint32(at + 32, blob.index)
+    view.setUint32(at + 36, chunk.offset)
+    view.setUint32(at + 40, chunk.length)
+  }
+  return values
 }
 
 function decodeLocation(value: Uint8Array): ChunkLocation {
@@ -268,9 +272,10 @@ export class VaultIndex {
       // index blobs are found through their pack: nothing refers to them by a chunk id
       if (blob.kind === 'index') continue
       operations.push(this.#blobs.putting(blobKey(pack, blob.index), encodeBlob(blob)))
-      for (const { id, offset, length } of blob.chunks) {
-        const location = { pack, blob: blob.index, offset, length }
-        operations.push(this.#chunks.putting(id, encodeLocation(location)))
+      const values = encodeLocations(pack, blob)
+      for (const [i, { id }] of blob.chunks.entries()) {
+        const at = i * CHUNK_VALUE_BYTES
+        operations.push(this.#chunks.putting(id, values.subarray(at, at + CHUNK_VALUE_BYTES)))
       }
       if (operations.length < RECORD_BATCH) continue
       await this.#database.batch(operations)

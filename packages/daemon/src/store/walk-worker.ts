@@ -11,7 +11,7 @@ import type { BlobKind } from '@moyai/protocol'
 import { systemClock } from '../clock.ts'
 import { DedupTable } from './dedup-table.ts'
 import { Excludes } from './exclude.ts'
-import type { FromWalker, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
+import type { FromWalker, Outcomes, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
 import { loadHasher } from './native-hasher.ts'
 import { PageCache, PageCacheWriter } from './page-cache.ts'
 import { SharedState } from './shared-state.ts'
@@ -107,19 +107,30 @@ function reportSometimes(): (counts: Walker['counts'], current: string) => void 
   }
 }
 
+/** What a compute thread read goes into the entries that wait for it. */
+function take(walker: Walker, message: Outcomes): void {
+  if (message.type === 'ids') walker.deliverIds(message)
+  else if (message.type === 'restart') walker.restart(message)
+  else walker.deliver(message.id, message.outcomes)
+}
+
+function guarded(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    post(failureOf(error))
+  }
+}
+
 function listen(walker: Walker): void {
-  port.on('message', (message: ToWalker) => {
-    try {
+  port.on('message', (message: ToWalker) =>
+    guarded(() => {
       switch (message.type) {
-        case 'ids':
-          walker.deliverIds(message)
+        case 'compute':
+          message.port.on('message', (outcome: Outcomes) => guarded(() => take(walker, outcome)))
           break
-        case 'restart':
-          walker.restart(message)
-          break
-        case 'outcomes':
+        case 'table':
           table?.extend(message.table)
-          walker.deliver(message.id, message.outcomes)
           break
         case 'index':
           indexing = true
@@ -133,10 +144,8 @@ function listen(walker: Walker): void {
           post({ type: 'flushed' })
           break
       }
-    } catch (error) {
-      post(failureOf(error))
-    }
-  })
+    }),
+  )
 }
 
 walk().catch((error: unknown) => post(failureOf(error)))
