@@ -10,7 +10,15 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { blake3, MoyaiError, planCode, sealSnapshot, toHex, utf8 } from '@moyai/protocol'
+import {
+  blake3,
+  minimumShards,
+  MoyaiError,
+  planCode,
+  sealSnapshot,
+  toHex,
+  utf8,
+} from '@moyai/protocol'
 import type {
   Clock,
   CodePlan,
@@ -32,7 +40,7 @@ import { commitPageCache } from './page-cache.ts'
 import { planPaths } from './path-plan.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { Appended, StoreLog, StoreNetwork, StorePool } from './ports.ts'
-import { onlineHolders, Sender, SendQueue, tooFewHosts } from './sender.ts'
+import { onlineHolders, PATIENCE_MS, Sender, SendQueue, tooFewHosts } from './sender.ts'
 import { SharedState } from './shared-state.ts'
 import { statusEvent, summaryOf } from './store-report.ts'
 import type { Codes } from './store-report.ts'
@@ -149,6 +157,7 @@ export class StoreRun {
     signal.throwIfAborted()
     const plan = planPaths(this.#request.paths)
     const code = this.#request.dryRun ? undefined : this.#codes()
+    if (code !== undefined) await this.#enoughHosts(code)
     const stopStatus = this.#reportStatus()
     const onAbort = (): void => this.#abort.abort(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -181,6 +190,7 @@ export class StoreRun {
       if (code === undefined) return await this.#summary(code, undefined)
       await Promise.race([this.#finishPacks(threads), failed])
       this.#phase = 'committing'
+      await this.#enoughHosts(code)
       const appended = await this.#commit(walked)
       commitPageCache(cache)
       return await this.#summary(code, appended)
@@ -197,10 +207,31 @@ export class StoreRun {
     const plan = (stripeClass: 'data' | 'meta'): CodePlan =>
       planCode({ hosts, owner: pool.self, class: stripeClass, policy })
     const data = plan('data')
-    const needed = data.code.k + Math.min(1, data.code.m)
-    const online = onlineHolders(hosts, pool.self)
-    if (online < needed) this.#components.logger.warn({ online, needed }, 'few hosts are online')
     return { data, meta: plan('meta') }
+  }
+
+  #online(): number {
+    const { pool } = this.#components
+    return onlineHolders(pool.hosts(), pool.self)
+  }
+
+  /**
+   * Waits until as many hosts are online as a commit needs at least, also when nothing new is to be
+   * sent: a snapshot that nobody can witness is none. TOO_FEW_HOSTS after the patience.
+   */
+  async #enoughHosts(codes: Codes): Promise<void> {
+    const { pool, network, clock } = this.#components
+    const needed = minimumShards(codes.data.code)
+    if (this.#online() >= needed) return
+    const pause = new AbortController()
+    const unlisten = network.on('peer:up', () => {
+      if (this.#online() >= needed) pause.abort()
+    })
+    const either = AbortSignal.any([pause.signal, this.#context.signal])
+    await clock.sleep(this.#options.patienceMs ?? PATIENCE_MS, either).catch(() => undefined)
+    unlisten()
+    this.#context.signal.throwIfAborted()
+    if (this.#online() < needed) throw tooFewHosts(pool, 0)
   }
 
   async #send(pack: Uint8Array): Promise<void> {
