@@ -54,6 +54,9 @@ const FOOTER_BYTES = 256
 const BLOB_OVERHEAD_BYTES = 112
 const CHUNK_OVERHEAD_BYTES = 40
 
+/** Compressed input after which buffers are collected: a minor collection takes about a millisecond. */
+const COLLECT_BYTES = 8 * 1024 * 1024
+
 /** What is the same for all packs of a writer. */
 export type PackWriterOptions = {
   code: Code
@@ -77,6 +80,8 @@ export type PackWriterComponents = {
   random: Random
   signer: Signer
   state: SharedState
+  /** Frees the buffers of finished compressions, which the garbage collector would let pile up. */
+  collect: () => void
   /** Told of each pack that is in the outbox. */
   onPack: (pack: PackNotice) => void
 }
@@ -116,6 +121,7 @@ export class PackWriter {
   #arenaEnd = 0
   #pending: Pending[] = []
   #pendingChunks = 0
+  #uncollected = 0
 
   constructor(options: PackWriterOptions, components: PackWriterComponents) {
     assert(SHARD_LENGTHS.includes(options.shardLengthMax), 'a shard length of the format')
@@ -159,8 +165,13 @@ export class PackWriter {
   }
 
   #blob(kind: BlobKind, raw: Uint8Array, chunks: Pending['chunks']): void {
-    const { state } = this.#components
+    const { state, collect } = this.#components
     const { compression, bytes } = compressBlob(raw, this.#options.compressionLevel)
+    this.#uncollected += raw.length
+    if (this.#uncollected >= COLLECT_BYTES) {
+      collect()
+      this.#uncollected = 0
+    }
     if (this.#pendingChunks + chunks.length > PACK_CHUNKS_MAX) this.#pack(this.#tailShardLength())
     while (this.#arenaEnd + bytes.length > this.#capacity) this.#pack(this.#options.shardLengthMax)
     this.#arena ??= new Uint8Array(this.#capacity)
