@@ -96,6 +96,23 @@ export function diskSuite(name: string, place: () => Promise<DiskPlace>): void {
     )
 
     void test(
+      'goal: a file has the permissions it was made with, by default for its owner only',
+      withPlace(async ({ disk, root }) => {
+        for (const mode of [undefined, 0o600, 0o400]) {
+          const path = `${root}/${mode ?? 'default'}`
+          const made = await disk.open(path, 'create', mode)
+          assert.equal(await made.mode(), mode ?? 0o600)
+          await made.close()
+          for (const access of ['read', 'follow'] as const) {
+            const file = await disk.open(path, access)
+            assert.equal(await file.mode(), mode ?? 0o600)
+            await file.close()
+          }
+        }
+      }),
+    )
+
+    void test(
       'goal: rename replaces, across folders too; who has the old file open still reads it',
       withPlace(async ({ disk, root }) => {
         await disk.makeDirectory(`${root}/from`)

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
 import { isMoyaiError } from '@moyai/protocol'
-import { FaultyDisk, SimulatedDisk, openShardStore } from '@moyai/daemon'
+import { FaultyDisk, SimulatedDisk, openShardStore, survivors } from '@moyai/daemon'
 import type { Disk, DiskFault, DiskOperation, ShardStore } from '@moyai/daemon'
 import { fails, idOf, listAll, store, testStripe } from './shard-store-suite.ts'
 import type { TestStripe } from './shard-store-suite.ts'
@@ -33,17 +33,6 @@ async function preparedDisk(): Promise<SimulatedDisk> {
   await store(shards, BEFORE, { index: 0 })
   await shards.close()
   return disk
-}
-
-/** Deterministic choices of what survives a power cut: nothing, everything, and mixtures. */
-function keeper(seed: number): () => boolean {
-  if (seed === 0) return () => false
-  if (seed === 1) return () => true
-  let state = seed * 7919
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state >>> 31 === 1
-  }
 }
 
 /** Stores all of WORK at once; which of it was acknowledged. */
@@ -121,7 +110,7 @@ void describe('a failing disk', () => {
           assert.equal((await work(shards)).length, WORK.length, JSON.stringify(failed))
         }
         await shards.close()
-        disk.powerLoss(keeper(number % 4))
+        disk.powerLoss(survivors(number % 4))
         await checkAfterRestart(disk, acknowledged)
       }
       assert.ok(tainted > 5)
@@ -178,7 +167,7 @@ void describe('a failing disk', () => {
             assert.ok(isMoyaiError(error, 'DISK', 'STORE_TAINTED'), String(error))
           }
           if (!failed) break
-          disk.powerLoss(keeper(number % 3))
+          disk.powerLoss(survivors(number % 3))
           const again = await open(disk)
           if (!isNew) await again.verify(idOf(BEFORE, 0))
           assert.equal((await work(again)).length, WORK.length)
@@ -209,7 +198,7 @@ void describe('a power cut', () => {
         armed = true
         const acknowledged = await work(shards)
         acknowledgedMost = Math.max(acknowledgedMost, acknowledged.length)
-        disk.powerLoss(keeper(seed))
+        disk.powerLoss(survivors(seed))
         await checkAfterRestart(disk, acknowledged)
         // Once more, right after: what the second run acknowledged is durable, too.
         disk.powerLoss()

@@ -8,7 +8,18 @@ export * from './control-server/index.ts'
 export * from './home/index.ts'
 export * from './logger.ts'
 export * from './codec.ts'
-export * from './file-system/index.ts'
+export {
+  FaultyDisk,
+  nodeDisk,
+  SimulatedDisk,
+  survivors,
+  type Disk,
+  type DiskAccess,
+  type DiskEntry,
+  type DiskFault,
+  type DiskFile,
+  type DiskOperation,
+} from './file-system/index.ts'
 export * from './shard-store/index.ts'
 export {
   createNetwork,

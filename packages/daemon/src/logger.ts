@@ -12,7 +12,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, writeSyn
 import { pino, type DestinationStream } from 'pino'
 import type { MoyaiError } from '@moyai/protocol'
 
-import { SECRET_DIRECTORY_MODE, SECRET_MODE } from './ports/file-system.ts'
+import { SECRET_DIRECTORY_MODE, SECRET_MODE } from './file-system/index.ts'
 
 /** What goes with an event. */
 export type Fields = Record<string, unknown>

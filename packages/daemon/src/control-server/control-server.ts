@@ -22,7 +22,7 @@ import {
 } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
-import { SECRET_DIRECTORY_MODE, SECRET_MODE } from '../ports/file-system.ts'
+import { SECRET_DIRECTORY_MODE, SECRET_MODE } from '../file-system/index.ts'
 import { logConnectionRefused, logInternalError, logListening, logRequestFailed } from './events.ts'
 import { LineSplitter } from './lines.ts'
 import { checkParams, isControlMethod } from './params.ts'

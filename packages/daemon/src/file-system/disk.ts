@@ -1,9 +1,10 @@
 /**
- * The port to the disk that shards lie on: the single operations between which a machine can stop.
+ * The port to the disk that shards and the files of MOYAI_HOME lie on: the single operations
+ * between which a machine can stop.
  *
  * Small on purpose. Each operation is one that a test can let fail, and after each the power can
- * go: SimulatedDisk keeps apart what was written and what would still be there. (The few files of
- * MOYAI_HOME have a port of their own.)
+ * go: SimulatedDisk keeps apart what was written and what would still be there. Series of them that
+ * are wanted in several places are functions over a Disk (small-files.ts).
  *
  * Errors of all calls: NOT_FOUND, TARGET_EXISTS, NO_SPACE, DISK, with the system's error as
  * `cause`.
@@ -27,17 +28,22 @@ export interface DiskFile {
   sync(): Promise<void>
   /** Bytes. */
   size(): Promise<number>
+  /** Permission bits. */
+  mode(): Promise<number>
   close(): Promise<void>
 }
 
 export type DiskEntry = { name: string; kind: 'file' | 'directory' | 'other' }
 
+/** To an existing regular file: `read`, or `follow` if links may lead to it. Or to a new one. */
+export type DiskAccess = 'read' | 'follow' | 'create'
+
 export interface Disk {
   /**
-   * `read`: an existing regular file. `create`: a new one, readable by its owner only;
+   * `create`: a new one with the permission bits `mode`, by default for its owner only;
    * TARGET_EXISTS otherwise.
    */
-  open(path: string, mode: 'read' | 'create'): Promise<DiskFile>
+  open(path: string, access: DiskAccess, mode?: number): Promise<DiskFile>
   /** Puts `from` in the place of `to` in one step; both on one file system. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. */

@@ -2,7 +2,7 @@
 
 import { MoyaiError } from '@moyai/protocol'
 import type { ErrorCode } from '@moyai/protocol'
-import type { Disk, DiskEntry, DiskFile } from './disk.ts'
+import type { Disk, DiskAccess, DiskEntry, DiskFile } from './disk.ts'
 
 export type DiskOperation = {
   /** Counts from 1 over all operations of this disk. */
@@ -13,6 +13,20 @@ export type DiskOperation = {
 
 /** How an operation fails: without effect, with its effect, or (a write) with half of it. */
 export type DiskFault = { code: ErrorCode; effect: 'none' | 'whole' | 'half' }
+
+/**
+ * For FaultyDisk: operation number `at` fails with `effect`; when `fatal`, everything after it fails
+ * without effect, as for a killed process.
+ */
+export function failingAt(
+  at: number,
+  o: { effect: DiskFault['effect']; fatal: boolean },
+): (operation: DiskOperation) => DiskFault | undefined {
+  return ({ number }) => {
+    if (number === at) return { code: 'DISK', effect: o.effect }
+    return o.fatal && number > at ? { code: 'DISK', effect: 'none' } : undefined
+  }
+}
 
 export class FaultyDisk implements Disk {
   readonly #inner: Disk
@@ -30,8 +44,8 @@ export class FaultyDisk implements Disk {
     return this.#count
   }
 
-  async open(path: string, mode: 'read' | 'create'): Promise<DiskFile> {
-    const file = await this.#try('open', path, () => this.#inner.open(path, mode))
+  async open(path: string, access: DiskAccess, mode?: number): Promise<DiskFile> {
+    const file = await this.#try('open', path, () => this.#inner.open(path, access, mode))
     return {
       read: (buffer, position) => this.#try('read', path, () => file.read(buffer, position)),
       write: (bytes, position) =>
@@ -43,6 +57,7 @@ export class FaultyDisk implements Disk {
         ),
       sync: () => this.#try('sync', path, () => file.sync()),
       size: () => this.#try('size', path, () => file.size()),
+      mode: () => this.#try('mode', path, () => file.mode()),
       close: () => this.#try('close', path, () => file.close()),
     }
   }

@@ -4,8 +4,9 @@ import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { MoyaiError } from '@moyai/protocol'
-import { fileError, systemErrorCode } from '../ports/file-system.ts'
 import type { Disk, DiskEntry, DiskFile } from './disk.ts'
+import { fileError, systemErrorCode } from './file-error.ts'
+import { SECRET_DIRECTORY_MODE, SECRET_MODE } from './small-files.ts'
 
 async function guarded<T>(doing: string, path: string, call: () => Promise<T>): Promise<T> {
   try {
@@ -56,6 +57,10 @@ class NodeFile implements DiskFile {
     return guarded('reading', this.#path, async () => (await this.#handle.stat()).size)
   }
 
+  mode(): Promise<number> {
+    return guarded('reading', this.#path, async () => (await this.#handle.stat()).mode & 0o777)
+  }
+
   close(): Promise<void> {
     return guarded('closing', this.#path, () => this.#handle.close())
   }
@@ -67,14 +72,15 @@ const NON_BLOCKING = constants.O_NONBLOCK ?? 0
 const FLAGS = {
   // A pipe of that name must not hang us.
   read: constants.O_RDONLY | NO_FOLLOW | NON_BLOCKING,
+  follow: constants.O_RDONLY | NON_BLOCKING,
   create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW,
 }
 
-/** The disk through node:fs. Folders are made 0700 and files 0600. */
+/** The disk through node:fs. Folders are made 0700, and files 0600 unless told otherwise. */
 export const nodeDisk: Disk = {
-  open: (path, mode) =>
+  open: (path, access, mode = SECRET_MODE) =>
     guarded('opening', path, async () => {
-      const handle = await open(path, FLAGS[mode], 0o600)
+      const handle = await open(path, FLAGS[access], mode)
       try {
         if (!(await handle.stat()).isFile()) throw new MoyaiError('DISK', `${path} is not a file`)
         return new NodeFile(handle, path)
@@ -91,7 +97,7 @@ export const nodeDisk: Disk = {
   makeDirectory: (path) =>
     guarded('making', path, async () => {
       try {
-        await mkdir(path, { mode: 0o700 })
+        await mkdir(path, { mode: SECRET_DIRECTORY_MODE })
         return true
       } catch (error) {
         if (systemErrorCode(error) !== 'EEXIST') throw error

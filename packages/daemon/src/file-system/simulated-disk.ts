@@ -8,9 +8,16 @@
  */
 
 import { MoyaiError } from '@moyai/protocol'
-import type { Disk, DiskEntry, DiskFile } from './disk.ts'
+import type { Disk, DiskAccess, DiskEntry, DiskFile } from './disk.ts'
+import { SECRET_MODE } from './small-files.ts'
 
-type FileNode = { kind: 'file'; bytes: Uint8Array; length: number; safe: Uint8Array }
+type FileNode = {
+  kind: 'file'
+  mode: number
+  bytes: Uint8Array
+  length: number
+  safe: Uint8Array
+}
 type FolderNode = { kind: 'directory'; names: Map<string, Node>; safe: Map<string, Node> }
 type Node = FileNode | FolderNode
 
@@ -20,8 +27,26 @@ type Node = FileNode | FolderNode
 type Placement = { folder: FolderNode; name: string; node: Node | undefined }
 type Change = readonly Placement[]
 
+/**
+ * For `powerLoss`, reproducible choices of what survives: nothing (seed 0), everything (1), or a
+ * mixture.
+ */
+export function survivors(seed: number): () => boolean {
+  if (seed === 0) return () => false
+  if (seed === 1) return () => true
+  let state = seed * 7919
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state >>> 31 === 1
+  }
+}
+
 function newFolder(): FolderNode {
   return { kind: 'directory', names: new Map(), safe: new Map() }
+}
+
+function newFile(mode: number): FileNode {
+  return { kind: 'file', mode, bytes: new Uint8Array(), length: 0, safe: new Uint8Array() }
 }
 
 function place(names: (folder: FolderNode) => Map<string, Node>, change: Change): void {
@@ -43,7 +68,10 @@ function supersede(earlier: Change[], later: Change): void {
   }
 }
 
-/** Paths are absolute, parts separated by `/`; the root is there from the beginning. */
+/**
+ * Paths are absolute, parts separated as node:path joins them on any platform; the root is there
+ * from the beginning. There are no links.
+ */
 export class SimulatedDisk implements Disk {
   #root = newFolder()
   /** Changes of names since their folders were synced, oldest first. */
@@ -57,12 +85,12 @@ export class SimulatedDisk implements Disk {
     this.#capacityBytes = o.capacityBytes
   }
 
-  async open(path: string, mode: 'read' | 'create'): Promise<DiskFile> {
+  async open(path: string, access: DiskAccess, mode: number = SECRET_MODE): Promise<DiskFile> {
     const { folder, name } = this.#locate(path)
     let node = folder.names.get(name)
-    if (mode === 'create') {
+    if (access === 'create') {
       if (node !== undefined) throw new MoyaiError('TARGET_EXISTS', `${path} is already there`)
-      node = { kind: 'file', bytes: new Uint8Array(), length: 0, safe: new Uint8Array() }
+      node = newFile(mode)
       this.#change([{ folder, name, node }])
     }
     return this.#handle(this.#file(node, path))
@@ -143,8 +171,12 @@ export class SimulatedDisk implements Disk {
   }
 
   #folder(path: string): FolderNode {
+    return this.#walk(partsOf(path), path)
+  }
+
+  #walk(parts: readonly string[], path: string): FolderNode {
     let node: Node | undefined = this.#root
-    for (const part of path.split('/').filter((one) => one !== '')) {
+    for (const part of parts) {
       node = node?.kind === 'directory' ? node.names.get(part) : undefined
     }
     if (node?.kind !== 'directory') throw new MoyaiError('NOT_FOUND', `${path} is not there`)
@@ -152,8 +184,9 @@ export class SimulatedDisk implements Disk {
   }
 
   #locate(path: string): { folder: FolderNode; name: string } {
-    const slash = path.lastIndexOf('/')
-    return { folder: this.#folder(path.slice(0, slash)), name: path.slice(slash + 1) }
+    const parts = partsOf(path)
+    const name = parts.pop() ?? ''
+    return { folder: this.#walk(parts, path), name }
   }
 
   #file(node: Node | undefined, path: string): FileNode {
@@ -191,12 +224,20 @@ export class SimulatedDisk implements Disk {
         check()
         return node.length
       },
+      mode: async () => {
+        check()
+        return node.mode
+      },
       close: async () => {
         check()
         open = false
       },
     }
   }
+}
+
+function partsOf(path: string): string[] {
+  return path.split(/[/\\]/).filter((part) => part !== '')
 }
 
 function writeTo(node: FileNode, bytes: Uint8Array, position: number): void {

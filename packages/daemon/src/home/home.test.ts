@@ -23,8 +23,16 @@ import {
 } from '@moyai/protocol'
 
 import { ManualClock } from '../clock.ts'
-import { FaultyFileSystem, MemoryFileSystem } from '../ports/memory-file-system.ts'
-import type { FileSystem } from '../ports/file-system.ts'
+import {
+  failingAt,
+  FaultyDisk,
+  makeFolders,
+  readFile,
+  SimulatedDisk,
+  survivors,
+  type Disk,
+  type DiskFault,
+} from '../file-system/index.ts'
 import { SeededRandom, systemRandom } from '../random.ts'
 import { initHome, type InitOptions } from './init-home.ts'
 import { lockHome } from './lock.ts'
@@ -196,60 +204,60 @@ test('goal: one process at a time; the lock of a killed process is free at once'
   })
 })
 
-test('goal: whatever file operation of init fails, no phrase is lost', async () => {
-  const lock = async (): Promise<AsyncDisposable> => ({
-    [Symbol.asyncDispose]: async () => undefined,
+/** What happens to an init: the way its one failing operation fails, and what comes after. */
+type Mishap = { effect: DiskFault['effect']; fatal: boolean; power: boolean }
+
+const MISHAPS: Mishap[] = (['none', 'half', 'whole'] as const).flatMap((effect) =>
+  [false, true].flatMap((fatal) => [false, true].map((power) => ({ effect, fatal, power }))),
+)
+
+for (const mishap of MISHAPS) {
+  const { effect, fatal, power } = mishap
+  const how = `effect ${effect}${fatal ? ', killed' : ''}${power ? ', power cut' : ''}`
+  test(`goal: whatever disk operation of init fails, no phrase is lost (${how})`, async () => {
+    let at = 1
+    while (await initFailsAt(at, mishap)) at++
+    assert.ok(at > 60, 'every operation of an init has failed once')
   })
-  const clock = new ManualClock()
-  const init = (files: FileSystem, seed: string): ReturnType<typeof initHome> =>
-    initHome({
-      home: '/home',
-      settings: {},
-      phraseFile: '/safe/phrase',
-      random: new SeededRandom(seed),
-      clock,
-      files,
-      lock,
-    })
-  const phraseOpens = async (disk: MemoryFileSystem): Promise<void> => {
-    const { bytes } = await disk.readFile('/safe/phrase', 4096)
-    await using home = await openHome('/home', { files: disk, lock })
-    const secret = phraseToSecret(new TextDecoder().decode(bytes))
-    assert.deepEqual(home.bundle, deriveVaultBundle(secret, home.bundle.salt))
-  }
-  let untouched = 0
-  for (const done of [false, true]) {
-    for (const fatal of [false, true]) {
-      for (const power of [false, true]) {
-        for (let at = 1; ; at++) {
-          const disk = new MemoryFileSystem()
-          await disk.makeDirectory('/safe')
-          const faulty = new FaultyFileSystem(disk, { at, done, fatal })
-          const result = await init(faulty, 'first').catch((error: unknown) => error)
-          if (power) disk.crash()
-          const where = `operation ${at} done=${done} fatal=${fatal} power=${power}`
-          if (isMoyaiError(result, 'DISK')) {
-            // Either the home does not count and init works again, or it counts and the phrase file
-            // opens it.
-            const opened = await openHome('/home', { files: disk, lock }).catch(
-              (error: unknown) => error,
-            )
-            if (isMoyaiError(opened)) {
-              assert.equal(opened.code, 'NO_VAULT', where)
-              await init(disk, 'second')
-            }
-            await phraseOpens(disk)
-          } else {
-            assert.ok(!(result instanceof Error), where)
-            await phraseOpens(disk)
-            if (faulty.calls < at) {
-              untouched++
-              break
-            }
-          }
-        }
-      }
+}
+
+async function noLock(): Promise<AsyncDisposable> {
+  return { [Symbol.asyncDispose]: async () => undefined }
+}
+
+function initOn(disk: Disk, seed: string): ReturnType<typeof initHome> {
+  const random = new SeededRandom(seed)
+  const place = { home: '/home', phraseFile: '/safe/phrase', disk, lock: noLock }
+  return initHome({ ...place, settings: {}, random, clock: new ManualClock() })
+}
+
+async function assertPhraseOpens(disk: Disk): Promise<void> {
+  const { bytes } = await readFile(disk, '/safe/phrase', 4096)
+  await using home = await openHome('/home', { disk, lock: noLock })
+  const secret = phraseToSecret(new TextDecoder().decode(bytes))
+  assert.deepEqual(home.bundle, deriveVaultBundle(secret, home.bundle.salt))
+}
+
+/** False when the init had fewer than `at` operations, so that nothing failed. */
+async function initFailsAt(at: number, o: Mishap): Promise<boolean> {
+  const disk = new SimulatedDisk()
+  await makeFolders(disk, '/safe')
+  const faulty = new FaultyDisk(disk, failingAt(at, o))
+  const result = await initOn(faulty, 'first').catch((error: unknown) => error)
+  if (o.power) disk.powerLoss(survivors(at % 4))
+  const where = `operation ${at}`
+  if (isMoyaiError(result, 'DISK')) {
+    // Either the home does not count and init works again, or it counts and the phrase file opens
+    // it.
+    const opened = await openHome('/home', { disk, lock: noLock }).catch((error: unknown) => error)
+    if (isMoyaiError(opened)) {
+      assert.equal(opened.code, 'NO_VAULT', where)
+      await initOn(disk, 'second')
     }
-  }
-  assert.equal(untouched, 8, 'each series ended with an init in which nothing failed')
-})
+  } else assert.ok(!(result instanceof Error), where)
+  await assertPhraseOpens(disk)
+  // What init has said to be there stays there.
+  disk.powerLoss()
+  await assertPhraseOpens(disk)
+  return faulty.count >= at
+}

@@ -30,12 +30,15 @@ import {
 
 import { configText } from '../config/index.ts'
 import {
-  nodeFileSystem,
+  makeFolders,
+  namesIn,
+  nodeDisk,
+  readFile,
+  removeFile,
   replaceFile,
-  SECRET_DIRECTORY_MODE,
   SECRET_MODE,
-  type FileSystem,
-} from '../ports/file-system.ts'
+  type Disk,
+} from '../file-system/index.ts'
 import { encodeIdentity, encodeVaultKeys } from './key-files.ts'
 import { HOME_FOLDERS, HOME_FORMAT, homePaths, type HomePaths } from './layout.ts'
 import { lockHome } from './lock.ts'
@@ -66,7 +69,7 @@ export type InitOptions = {
   phraseFile?: string
   random: Random
   clock: Clock
-  files?: FileSystem
+  disk?: Disk
   /** Takes the home's lock; tests in memory pass their own. */
   lock?: typeof lockHome
 }
@@ -80,15 +83,15 @@ export type InitResult = {
   vault: Uint8Array
 }
 
-async function isThere(files: FileSystem, path: string): Promise<boolean> {
-  return (await files.list(dirname(path))).includes(basename(path))
+async function isThere(disk: Disk, path: string): Promise<boolean> {
+  return (await namesIn(disk, dirname(path))).includes(basename(path))
 }
 
 /** Refuses a home that is made, or that holds precious files of a broken one. */
-async function refuseUsedHome(files: FileSystem, paths: HomePaths): Promise<void> {
-  if (await isThere(files, paths.unfinished)) return
+async function refuseUsedHome(disk: Disk, paths: HomePaths): Promise<void> {
+  if (await isThere(disk, paths.unfinished)) return
   for (const path of [paths.format, paths.identity, paths.vaultKeys, paths.config]) {
-    if (!(await isThere(files, path))) continue
+    if (!(await isThere(disk, path))) continue
     throw new MoyaiError('ALREADY_INITIALISED', `${paths.home} is already the home of a host`, {
       hint: 'choose another folder with MOYAI_HOME; init never writes over keys or settings',
     })
@@ -155,12 +158,12 @@ function phraseMark(text: Uint8Array): Uint8Array {
  * Makes sure that nobody's phrase is written over: a file that is there is refused, unless it is
  * what an interrupted init of this home wrote, whose phrase opens nothing.
  */
-async function clearPhraseFile(files: FileSystem, paths: HomePaths, path: string): Promise<void> {
-  if (!(await isThere(files, path))) return
-  if (await isThere(files, paths.unfinished)) {
-    const { bytes: mark } = await files.readFile(paths.unfinished, HASH_BYTES)
-    const { bytes: written } = await files.readFile(path, PHRASE_FILE_BYTES_MAX)
-    if (equalBytes(mark, phraseMark(written))) return files.removeFile(path)
+async function clearPhraseFile(disk: Disk, paths: HomePaths, path: string): Promise<void> {
+  if (!(await isThere(disk, path))) return
+  if (await isThere(disk, paths.unfinished)) {
+    const { bytes: mark } = await readFile(disk, paths.unfinished, HASH_BYTES)
+    const { bytes: written } = await readFile(disk, path, PHRASE_FILE_BYTES_MAX)
+    if (equalBytes(mark, phraseMark(written))) return removeFile(disk, path)
   }
   throw new MoyaiError('TARGET_EXISTS', `the phrase file ${path} is already there`, {
     hint: 'it may hold the only copy of a phrase: choose another name',
@@ -168,13 +171,13 @@ async function clearPhraseFile(files: FileSystem, paths: HomePaths, path: string
 }
 
 async function writeHome(o: {
-  files: FileSystem
+  disk: Disk
   paths: HomePaths
   keys: Secrets
   config: string
 }): Promise<void> {
-  const { files, paths, keys } = o
-  for (const name of HOME_FOLDERS) await files.makeDirectory(paths[name], SECRET_DIRECTORY_MODE)
+  const { disk, paths, keys } = o
+  for (const name of HOME_FOLDERS) await makeFolders(disk, paths[name])
   const contents: [string, Uint8Array, number][] = [
     [paths.config, utf8(o.config), PUBLIC_MODE],
     [paths.delegation, keys.delegation, PUBLIC_MODE],
@@ -182,7 +185,7 @@ async function writeHome(o: {
     [paths.vaultKeys, keys.vaultKeys, SECRET_MODE],
     [paths.format, utf8(`moyai home ${HOME_FORMAT}\n`), PUBLIC_MODE],
   ]
-  for (const [path, bytes, mode] of contents) await replaceFile(files, { path, bytes, mode })
+  for (const [path, bytes, mode] of contents) await replaceFile(disk, { path, bytes, mode })
 }
 
 /**
@@ -191,27 +194,27 @@ async function writeHome(o: {
  * begins anew.
  */
 export async function initHome(o: InitOptions): Promise<InitResult> {
-  const files = o.files ?? nodeFileSystem
+  const disk = o.disk ?? nodeDisk
   const paths = homePaths(o.home)
   const config = configText(configValues(o.settings))
   const keys = makeKeys(o)
   const phrase = phraseText(keys.phrase)
   const mark = { path: paths.unfinished, bytes: phraseMark(phrase), mode: SECRET_MODE }
-  await files.makeDirectory(o.home, SECRET_DIRECTORY_MODE)
+  await makeFolders(disk, o.home)
   await using _lock = await (o.lock ?? lockHome)(o.home)
-  await refuseUsedHome(files, paths)
-  if (o.phraseFile !== undefined) await clearPhraseFile(files, paths, o.phraseFile)
-  await replaceFile(files, mark)
-  await writeHome({ files, paths, keys, config })
+  await refuseUsedHome(disk, paths)
+  if (o.phraseFile !== undefined) await clearPhraseFile(disk, paths, o.phraseFile)
+  await replaceFile(disk, mark)
+  await writeHome({ disk, paths, keys, config })
   if (o.phraseFile !== undefined) {
-    await replaceFile(files, { path: o.phraseFile, bytes: phrase, mode: SECRET_MODE })
+    await replaceFile(disk, { path: o.phraseFile, bytes: phrase, mode: SECRET_MODE })
   }
   try {
-    await files.removeFile(paths.unfinished)
-    await files.syncDirectory(paths.home)
+    await removeFile(disk, paths.unfinished)
+    await disk.syncDirectory(paths.home)
   } catch (error) {
     // Nobody has seen the phrase, so this home must not count as made.
-    await replaceFile(files, mark)
+    await replaceFile(disk, mark)
     throw error
   }
   return { phrase: keys.phrase, host: keys.host, org: keys.org, vault: keys.vault }

@@ -13,7 +13,7 @@ import { createServer } from 'node:net'
 import koffi from 'koffi'
 import { MoyaiError } from '@moyai/protocol'
 
-import { fileError, systemErrorCode } from '../ports/file-system.ts'
+import { fileError, systemErrorCode } from '../file-system/index.ts'
 
 const LOCK_EXCLUSIVE = 2
 const LOCK_NOT_BLOCKING = 4

@@ -11,7 +11,7 @@ import {
 } from '@moyai/protocol'
 
 import { CONFIG_BYTES_MAX, parseConfig, type Config } from '../config/index.ts'
-import { nodeFileSystem, type FileSystem } from '../ports/file-system.ts'
+import { namesIn, nodeDisk, readFile, type Disk } from '../file-system/index.ts'
 import { decodeIdentity, decodeVaultKeys, KEY_FILE_BYTES_MAX } from './key-files.ts'
 import { HOME_FORMAT, homePaths, type HomePaths } from './layout.ts'
 import { lockHome } from './lock.ts'
@@ -38,10 +38,10 @@ function noHome(home: string, cause?: unknown): MoyaiError {
   })
 }
 
-async function checkFormat(files: FileSystem, paths: HomePaths): Promise<void> {
+async function checkFormat(disk: Disk, paths: HomePaths): Promise<void> {
   let names: string[]
   try {
-    names = await files.list(paths.home)
+    names = await namesIn(disk, paths.home)
   } catch (error) {
     throw isMoyaiError(error, 'NOT_FOUND') ? noHome(paths.home, error) : error
   }
@@ -53,7 +53,7 @@ async function checkFormat(files: FileSystem, paths: HomePaths): Promise<void> {
   if (!names.includes('identity.key') || !names.includes('vault.keys')) throw noHome(paths.home)
   // A home of which only the keys were saved has no format file; the keys are what counts.
   if (!names.includes('format')) return
-  const { bytes } = await files.readFile(paths.format, KEY_FILE_BYTES_MAX)
+  const { bytes } = await readFile(disk, paths.format, KEY_FILE_BYTES_MAX)
   const format = /^moyai home (\d{1,6})\n$/.exec(fromUtf8(bytes))?.[1]
   if (format === String(HOME_FORMAT)) return
   throw new MoyaiError('UNKNOWN_VERSION', `${paths.home} has the format of another moyai`, {
@@ -61,24 +61,21 @@ async function checkFormat(files: FileSystem, paths: HomePaths): Promise<void> {
   })
 }
 
-async function readConfig(files: FileSystem, path: string): Promise<Config> {
+async function readConfig(disk: Disk, path: string): Promise<Config> {
   try {
-    return parseConfig((await files.readFile(path, CONFIG_BYTES_MAX)).bytes)
+    return parseConfig((await readFile(disk, path, CONFIG_BYTES_MAX)).bytes)
   } catch (error) {
     if (isMoyaiError(error, 'NOT_FOUND')) return parseConfig(new Uint8Array(0))
     throw error
   }
 }
 
-async function readHome(
-  files: FileSystem,
-  paths: HomePaths,
-): Promise<Omit<Home, keyof AsyncDisposable>> {
-  await checkFormat(files, paths)
-  const config = await readConfig(files, paths.config)
-  const identityFile = await files.readFile(paths.identity, KEY_FILE_BYTES_MAX)
-  const vaultFile = await files.readFile(paths.vaultKeys, KEY_FILE_BYTES_MAX)
-  const { bytes: delegation } = await files.readFile(paths.delegation, KEY_FILE_BYTES_MAX)
+async function readHome(disk: Disk, paths: HomePaths): Promise<Omit<Home, keyof AsyncDisposable>> {
+  await checkFormat(disk, paths)
+  const config = await readConfig(disk, paths.config)
+  const identityFile = await readFile(disk, paths.identity, KEY_FILE_BYTES_MAX)
+  const vaultFile = await readFile(disk, paths.vaultKeys, KEY_FILE_BYTES_MAX)
+  const { bytes: delegation } = await readFile(disk, paths.delegation, KEY_FILE_BYTES_MAX)
   const { seed, signer } = decodeIdentity(identityFile.bytes)
   const bundle = decodeVaultKeys(vaultFile.bytes)
   const { org, delegate } = openDelegation(delegation)
@@ -110,15 +107,18 @@ async function readHome(
  */
 export async function openHome(
   home: string,
-  o: { files?: FileSystem; lock?: typeof lockHome } = {},
+  o: { disk?: Disk; lock?: typeof lockHome } = {},
 ): Promise<Home> {
-  const files = o.files ?? nodeFileSystem
+  const disk = o.disk ?? nodeDisk
   const paths = homePaths(home)
   // Before the lock, so that a wrong MOYAI_HOME is not littered with a lock file.
-  await checkFormat(files, paths)
+  await checkFormat(disk, paths)
   const lock = await (o.lock ?? lockHome)(home)
   try {
-    const read = await readHome(files, paths)
+    // An init that was killed at its very end may have removed its mark only in memory: were it to
+    // come back after a power cut, a home in use would pass for one that never was.
+    await disk.syncDirectory(home)
+    const read = await readHome(disk, paths)
     return { ...read, [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() }
   } catch (error) {
     await lock[Symbol.asyncDispose]()

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 
 import { ed25519Signer, toHex } from '@moyai/protocol'
 
+import { replaceFile, SimulatedDisk } from '../file-system/index.ts'
 import { silentLogger } from '../logger.ts'
 import { peerIdOfHost } from '../net/identity.ts'
-import { MemoryFileSystem } from '../ports/memory-file-system.ts'
 import { KnownPeers, peerOfAddress } from './known-peers.ts'
 
 test('goal: an address with a peer id names a host; anything else names nobody', () => {
@@ -21,19 +21,19 @@ test('goal: an address with a peer id names a host; anything else names nobody',
 })
 
 test('goal: what was written is read; what is not ours is nobody', async () => {
-  const files = new MemoryFileSystem()
-  const peers = new KnownPeers({ path: '/pool.peers' }, { files, logger: silentLogger })
+  const disk = new SimulatedDisk()
+  const peers = new KnownPeers({ path: '/pool.peers' }, { disk, logger: silentLogger })
   assert.deepEqual(await peers.read(), [])
   const host = 'ab'.repeat(32)
   await peers.write([
     { host, addresses: ['/ip4/192.0.2.7/tcp/4001'] },
     { host: 'cd'.repeat(32), addresses: [] },
   ])
-  files.crash()
+  disk.powerLoss()
   assert.deepEqual(await peers.read(), [{ host, addresses: ['/ip4/192.0.2.7/tcp/4001'] }])
   for (const text of ['', '{', '{}', '[1, {"host":"x","addresses":[]}, null]']) {
-    await files.removeFile('/pool.peers')
-    await files.createFile('/pool.peers', new TextEncoder().encode(text), 0o600)
+    const bytes = new TextEncoder().encode(text)
+    await replaceFile(disk, { path: '/pool.peers', bytes, mode: 0o600 })
     assert.deepEqual(await peers.read(), [], text)
   }
 })

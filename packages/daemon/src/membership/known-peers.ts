@@ -8,9 +8,9 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { isMoyaiError, PUBLIC_KEY_BYTES, utf8 } from '@moyai/protocol'
 
+import { readFile, replaceFile, SECRET_MODE, type Disk } from '../file-system/index.ts'
 import type { Logger } from '../logger.ts'
 import { hexOfPeerId } from '../net/identity.ts'
-import { replaceFile, SECRET_MODE, type FileSystem } from '../ports/file-system.ts'
 import { withoutPeerId } from './address-book.ts'
 import * as events from './events.ts'
 
@@ -47,20 +47,20 @@ function isPeer(value: unknown): value is KnownPeer {
 
 export class KnownPeers {
   readonly #path: string
-  readonly #files: FileSystem
+  readonly #disk: Disk
   readonly #logger: Logger
   #written = ''
 
-  constructor(o: { path: string }, components: { files: FileSystem; logger: Logger }) {
+  constructor(o: { path: string }, components: { disk: Disk; logger: Logger }) {
     this.#path = o.path
-    this.#files = components.files
+    this.#disk = components.disk
     this.#logger = components.logger
   }
 
   /** The hosts in the file; none when it is not there or cannot be understood. */
   async read(): Promise<KnownPeer[]> {
     try {
-      const { bytes } = await this.#files.readFile(this.#path, FILE_BYTES_MAX)
+      const { bytes } = await readFile(this.#disk, this.#path, FILE_BYTES_MAX)
       const value: unknown = JSON.parse(new TextDecoder().decode(bytes))
       return Array.isArray(value) ? value.filter(isPeer).slice(0, PEERS_MAX) : []
     } catch (error) {
@@ -75,7 +75,7 @@ export class KnownPeers {
     const text = `${JSON.stringify(some, undefined, 1)}\n`
     if (some.length === 0 || text === this.#written) return
     try {
-      await replaceFile(this.#files, { path: this.#path, bytes: utf8(text), mode: SECRET_MODE })
+      await replaceFile(this.#disk, { path: this.#path, bytes: utf8(text), mode: SECRET_MODE })
       this.#written = text
     } catch (error) {
       events.tendingFailed(this.#logger, error)

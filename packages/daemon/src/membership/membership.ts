@@ -29,6 +29,7 @@ import {
 } from '@moyai/protocol'
 
 import type { Database } from '../database/index.ts'
+import { nodeDisk, type Disk } from '../file-system/index.ts'
 import type { Logger } from '../logger.ts'
 import { redeemInvite } from '../net/join/client.ts'
 import type { Admission } from '../net/join/handler.ts'
@@ -37,7 +38,6 @@ import { SyncClient, type SyncTransport } from '../net/sync/client.ts'
 import { SYNC_PROTOCOL } from '../net/sync/constants.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Membership as NetworkMembership, Network } from '../net/types.ts'
-import { nodeFileSystem, type FileSystem } from '../ports/file-system.ts'
 import { AddressBook, publishable } from './address-book.ts'
 import { AntiEntropy, SYNC_POLL_MS } from './anti-entropy.ts'
 import * as events from './events.ts'
@@ -69,7 +69,7 @@ export type MembershipComponents = {
   clock: Clock
   random: Random
   logger: Logger
-  files?: FileSystem
+  disk?: Disk
 }
 
 /** The parts of the network that membership uses. */
@@ -112,11 +112,11 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     this.#invites = parts.invites
     this.#vault = vaultSigner(o.bundle)
     this.logs = new VaultLogs({ signer: o.identity }, components)
-    const { files = nodeFileSystem, logger } = components
+    const { disk = nodeDisk, logger } = components
     this.#knownPeers =
       o.peersFile === undefined
         ? undefined
-        : new KnownPeers({ path: o.peersFile }, { files, logger })
+        : new KnownPeers({ path: o.peersFile }, { disk, logger })
     parts.store.onChange = () => this.#changed()
     parts.addresses.onChange = () => this.#announce()
   }

@@ -10,6 +10,7 @@
 import { sep } from 'node:path'
 import { MoyaiError, isMoyaiError, openStripe, shardPayloadOffset, toHex } from '@moyai/protocol'
 import type { Random, StripeDescriptor } from '@moyai/protocol'
+import { removeFile } from '../file-system/index.ts'
 import type { Disk } from '../file-system/index.ts'
 import { DurableFolders } from './durable-folders.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -18,7 +19,7 @@ import { fileName, packFolder, shardPath, vaultFolder } from './shard-names.ts'
 import { openShardFile, verifyShard } from './shard-reader.ts'
 import type { ShardId, ShardPage, ShardPut, ShardReader, ShardStore } from './shard-store.ts'
 import { TemporaryShard } from './shard-writer.ts'
-import { adoptIdentity, checkIdentity, removeIfThere } from './store-identity.ts'
+import { adoptIdentity, checkIdentity } from './store-identity.ts'
 
 /** Shards on their way in at once: beyond, senders wait in their queues, not in our file table. */
 const WRITERS_MAX = 256
@@ -206,7 +207,7 @@ class DiskShardStore implements ShardStore {
     // Two first calls may come here together; none has written anything yet.
     if (this.#swept) return
     for (const { name, kind } of entries) {
-      if (kind === 'file') await removeIfThere(disk, `${folder}/${name}`)
+      if (kind === 'file') await removeFile(disk, `${folder}/${name}`)
     }
     this.#swept = true
   }
@@ -286,7 +287,7 @@ class DiskShardStore implements ShardStore {
           this.#writers.delete(writer)
           this.#giveBack(o.fileLength)
           try {
-            await removeIfThere(disk, path)
+            await removeFile(disk, path)
           } catch {
             // Left for the sweep of the next start; the shard was not acknowledged, or has moved.
           }

@@ -7,9 +7,12 @@
  * there, a store is new.
  */
 
+import { dirname } from 'node:path'
+
 import { MoyaiError, equalBytes, fromHex, fromUtf8, toHex, utf8 } from '@moyai/protocol'
 import type { Random } from '@moyai/protocol'
 import { isMoyaiError } from '@moyai/protocol'
+import { replaceFile, SECRET_MODE } from '../file-system/index.ts'
 import type { Disk } from '../file-system/index.ts'
 
 const ID_BYTES = 32
@@ -36,7 +39,7 @@ export async function adoptIdentity(o: {
   const marker = await readId(disk, markerPath(root))
   if (marker !== undefined) return marker
   await disk.makeDirectory(root)
-  await disk.syncDirectory(parentOf(root))
+  await disk.syncDirectory(dirname(root))
   let id = await readId(disk, `${root}/${IDENTITY_FILE}`)
   if (id === undefined) {
     id = o.random.bytes(ID_BYTES)
@@ -83,28 +86,6 @@ async function readId(disk: Disk, path: string): Promise<Uint8Array | undefined>
 }
 
 async function writeId(disk: Disk, o: { path: string; id: Uint8Array }): Promise<void> {
-  const temporary = `${o.path}.new`
-  await removeIfThere(disk, temporary)
-  const file = await disk.open(temporary, 'create')
-  try {
-    await file.write(utf8(`moyai shard store 1 ${toHex(o.id)}\n`), 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(temporary, o.path)
-  await disk.syncDirectory(parentOf(o.path))
-}
-
-/** Removes a file; one that is not there is fine. */
-export async function removeIfThere(disk: Disk, path: string): Promise<void> {
-  try {
-    await disk.unlink(path)
-  } catch (error) {
-    if (!isMoyaiError(error, 'NOT_FOUND')) throw error
-  }
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, Math.max(1, path.lastIndexOf('/')))
+  const bytes = utf8(`moyai shard store 1 ${toHex(o.id)}\n`)
+  await replaceFile(disk, { path: o.path, bytes, mode: SECRET_MODE })
 }

@@ -16,9 +16,9 @@ import {
 
 import { ManualClock } from '../../clock.ts'
 import { MemoryDisk, openMemoryDatabase, type Database } from '../../database/index.ts'
+import { removeFile, SimulatedDisk } from '../../file-system/index.ts'
 import { silentLogger } from '../../logger.ts'
 import { SeededRandom } from '../../random.ts'
-import { MemoryFileSystem } from '../../ports/memory-file-system.ts'
 import { Membership } from '../membership.ts'
 import { MemoryNetwork, MemoryWorld } from './memory-network.ts'
 
@@ -32,7 +32,7 @@ export class TestHost {
   readonly delegation: Uint8Array
   readonly id: string
   disk = new MemoryDisk()
-  readonly files = new MemoryFileSystem()
+  readonly files = new SimulatedDisk()
   database: Database = openMemoryDatabase(this.disk)
   #membership: Membership | undefined
   #network: MemoryNetwork | undefined
@@ -78,7 +78,7 @@ export class TestHost {
     }
     const random = new SeededRandom(`run ${this.name} ${clock.now()}`)
     const logger = silentLogger
-    const components = { database: this.database, clock, random, logger, files: this.files }
+    const components = { database: this.database, clock, random, logger, disk: this.files }
     const own = { identity, bundle, delegation, profile, peersFile: '/pool.peers' }
     const membership = await Membership.open(own, components)
     this.#membership = membership
@@ -102,7 +102,7 @@ export class TestHost {
   /** Everything but the keys is gone; with `peersToo`, the file that remembers hosts as well. */
   async loseState(o: { peersToo: boolean }): Promise<void> {
     this.disk = new MemoryDisk()
-    if (o.peersToo) await this.files.removeFile('/pool.peers')
+    if (o.peersToo) await removeFile(this.files, '/pool.peers')
   }
 
   /** Joins the pool that `inviter` is in. */
