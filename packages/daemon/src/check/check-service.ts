@@ -33,6 +33,8 @@ import type {
   VaultBundle,
 } from '@moyai/protocol'
 
+import { Inventories } from '../inventories.ts'
+import type { Claim } from '../inventories.ts'
 import type { ShardClient } from '../net/types.ts'
 import type { PackIndex } from '../retrieve/ports.ts'
 import type { Reading } from '../retrieve/reading.ts'
@@ -40,8 +42,6 @@ import { PATIENT, streamRange } from '../retrieve/shard-fetch.ts'
 import type { NamedSnapshot, VaultLog } from '../retrieve/snapshots.ts'
 import { CheckReport } from './check-report.ts'
 import type { CheckEvent } from './check-report.ts'
-import { Inventories } from './inventory.ts'
-import type { Claim } from './inventory.ts'
 import { TreeCheck } from './tree-check.ts'
 
 /** Shards read at once. */

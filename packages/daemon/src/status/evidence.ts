@@ -3,16 +3,17 @@
  * stripe.
  */
 
-import { openStripe, type ProtectionAssessor, toHex } from '@moyai/protocol'
+import { type Clock, openStripe, type ProtectionAssessor, toHex } from '@moyai/protocol'
 
+import { Inventories } from '../inventories.ts'
 import type { Network } from '../net/types.ts'
 import type { VaultIndex } from '../store/vault-index.ts'
-import { InventoryStream } from './inventory-stream.ts'
 
 export type EvidenceOptions = {
   vault: Uint8Array
-  index: VaultIndex
-  network: Network
+  index: Pick<VaultIndex, 'stripes' | 'unsettled' | 'holders'>
+  network: Pick<Network, 'peers' | 'shards'>
+  clock: Clock
   /** When every shard was last read back and verified; 0 for never. */
   lastReadDataAt: number
   signal?: AbortSignal
@@ -25,65 +26,47 @@ export type Evidence = {
   bytesAt: Map<string, number>
 }
 
-/** Feeds `assessor` with each stripe of the vault and what was found of it. */
+/**
+ * Feeds `assessor` with each stripe of the vault and what was found of it. Rejects only when the
+ * local index cannot be read, or with the signal's reason.
+ */
 export async function gatherEvidence(
   assessor: ProtectionAssessor,
   o: EvidenceOptions,
 ): Promise<Evidence> {
-  const streams = connectedStreams(o)
+  const { vault, clock, signal = new AbortController().signal } = o
+  const hosts = { hosts: () => connectedHosts(o), shards: (host: string) => o.network.shards(host) }
+  const inventories = new Inventories({ hosts, vault, clock, signal })
+  const answering = (): string[] => {
+    const failed = inventories.failures()
+    return inventories.hosts.filter((host) => !failed.has(host))
+  }
   const unsettled = new Map<string, number>()
   for await (const { pack, missing } of o.index.unsettled()) unsettled.set(toHex(pack), missing)
   const bytesAt = new Map<string, number>()
   for await (const record of o.index.stripes()) {
     const stripe = openStripe(record.envelope)
-    const found: { index: number; host: string }[] = []
-    const pages = streams.map(async (stream) => ({
-      host: stream.host,
-      indexes: await stream.indexesOf(record.pack),
-    }))
-    for (const { host, indexes } of await Promise.all(pages)) {
-      for (const index of indexes) {
-        if (index < stripe.k + stripe.m) found.push({ index, host })
-      }
-      const bytes = (bytesAt.get(host) ?? 0) + indexes.length * stripe.shardLength
-      bytesAt.set(host, bytes)
+    const claims = await inventories.of(record.pack)
+    const answered = new Set(answering())
+    for (const host of answered) bytesAt.set(host, bytesAt.get(host) ?? 0)
+    for (const { host } of claims) {
+      bytesAt.set(host, (bytesAt.get(host) ?? 0) + stripe.shardLength)
     }
+    const holders = await o.index.holders(record.pack)
     assessor.add({
       code: { k: stripe.k, m: stripe.m },
-      found,
-      away: await receiptsOfAbsent(record.pack, streams, o.index),
+      found: claims.filter(({ index }) => index < stripe.k + stripe.m),
+      away: holders.filter(({ host }) => !answered.has(host)),
       provedAt: Math.max(stripe.created, o.lastReadDataAt),
       pending: unsettled.get(toHex(record.pack)) ?? 0,
     })
   }
-  const answered = streams.filter((stream) => stream.failed === undefined)
-  return { answered: new Set(answered.map((stream) => stream.host)), bytesAt }
+  return { answered: new Set(answering()), bytesAt }
 }
 
-function connectedStreams(o: EvidenceOptions): InventoryStream[] {
+function connectedHosts(o: EvidenceOptions): string[] {
   return o.network
     .peers()
     .filter((peer) => peer.connected)
-    .flatMap(({ host }) => {
-      try {
-        const client = o.network.shards(host)
-        const signal = o.signal === undefined ? {} : { signal: o.signal }
-        return [new InventoryStream({ host, client, vault: o.vault, ...signal })]
-      } catch {
-        // It went away between the two lines: then it is not reachable.
-        return []
-      }
-    })
-}
-
-async function receiptsOfAbsent(
-  pack: Uint8Array,
-  streams: readonly InventoryStream[],
-  index: VaultIndex,
-): Promise<{ index: number; host: string }[]> {
-  const asked = new Set(
-    streams.filter((stream) => stream.failed === undefined).map((stream) => stream.host),
-  )
-  const holders = await index.holders(pack)
-  return holders.filter((holder) => !asked.has(holder.host))
+    .map(({ host }) => host)
 }

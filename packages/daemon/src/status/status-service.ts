@@ -124,6 +124,7 @@ export class StatusService {
       vault: vaultSigner(this.#o.bundle).publicKey,
       index: this.#c.index,
       network: this.#c.network,
+      clock: this.#c.clock,
       lastReadDataAt,
       ...(signal === undefined ? {} : { signal }),
     })

@@ -1,21 +1,24 @@
 /**
- * Inventories of all hosts side by side: for each pack, who says to have which of its shards.
+ * Inventories of several hosts side by side: for each pack, who says to have which of its shards.
  *
- * Every host lists its shards in the order of their packs, a page at a time, and the index has the packs in the same
- * order, so one pass over all of them holds a page of each and no more. A host whose list is out of order, or never
- * ends, is dropped from the pass with a reason: what it has is then unknown, not absent.
+ * Every host lists its shards in the order of their packs, a page at a time, and the index has the
+ * packs in the same order, so one pass over all of them holds a page of each and no more. A host
+ * whose list is late, out of order, or never ends, is dropped from the pass with a reason: what it
+ * has is then unknown, not absent.
  */
 
 import { compareBytes, MoyaiError, toMoyaiError } from '@moyai/protocol'
 import type { Clock } from '@moyai/protocol'
 
-import type { ShardClient, ShardItem } from '../net/types.ts'
+import type { ShardClient, ShardItem } from './net/types.ts'
 
 /** How long one page may take. */
 const PAGE_MS = 15_000
 
 export type InventoryHosts = {
+  /** Hosts (hex) to ask. */
   hosts(): string[]
+  /** HOST_UNREACHABLE makes its host one that could not be read. */
   shards(host: string): Pick<ShardClient, 'inventory'>
 }
 
@@ -100,10 +103,13 @@ class HostInventory {
 
 /** See the head of this file. */
 export class Inventories {
+  /** Hosts (hex) that are asked. */
+  readonly hosts: readonly string[]
   readonly #hosts: HostInventory[]
 
   constructor(o: { hosts: InventoryHosts; vault: Uint8Array; clock: Clock; signal: AbortSignal }) {
-    this.#hosts = o.hosts.hosts().map((host) => new HostInventory(host, o))
+    this.hosts = o.hosts.hosts()
+    this.#hosts = this.hosts.map((host) => new HostInventory(host, o))
   }
 
   /** What all hosts say to have of `pack`; packs are asked for in ascending order. */
@@ -111,11 +117,12 @@ export class Inventories {
     return (await Promise.all(this.#hosts.map((host) => host.of(pack)))).flat()
   }
 
-  /** Hosts whose lists could not be read (to the end), with the reason. */
+  /** Hosts whose lists could not be read (to the end), with the reason, as of now. */
   failures(): Map<string, MoyaiError> {
     const failed = new Map<string, MoyaiError>()
-    for (const { host, failure } of this.#hosts)
+    for (const { host, failure } of this.#hosts) {
       if (failure !== undefined) failed.set(host, failure)
+    }
     return failed
   }
 }
