@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import {
+  LOG_ENTRY_BYTES_MAX,
   logEntryId,
   NO_ENTRY,
   openLogEntry,
@@ -27,6 +28,21 @@ async function append(host: TestHost, size = 40): Promise<AppendResult> {
   return host.membership.ownLog.append({
     kind: 'snapshot',
     seal: ({ seq }) => new Uint8Array(size).fill(seq),
+  })
+}
+
+/** Appends an entry whose envelope has exactly LOG_ENTRY_BYTES_MAX bytes. */
+async function appendLongest(host: TestHost): Promise<AppendResult> {
+  const { clock, bundle } = host
+  const signer = vaultSigner(bundle)
+  return host.membership.ownLog.append({
+    kind: 'snapshot',
+    seal: (place) => {
+      const probe = new Uint8Array(LOG_ENTRY_BYTES_MAX - 1000)
+      const head = { vault: signer.publicKey, ...place, at: clock.now(), kind: 'snapshot' }
+      const around = signLogEntry({ ...head, sealed: probe }, signer).length - probe.length
+      return new Uint8Array(LOG_ENTRY_BYTES_MAX - around).fill(place.seq)
+    },
   })
 }
 
@@ -73,6 +89,22 @@ test('goal: an entry is on every connected host, and each gave a receipt', async
     }
     const head = await owner.membership.ownLog.head()
     assert.deepEqual([head?.head.seq, head?.confirmed.length], [1, 4])
+  })
+})
+
+test('goal: the longest entries there can be are pushed, and pulled by who was away', async () => {
+  await withPool(['a', 'b', 'c'], async ({ hosts, world }) => {
+    const [owner, b, c] = hosts as Five
+    world.setOnline(c.id, false)
+    const pushed = await appendLongest(owner)
+    assert.deepEqual([pushed.confirmed, pushed.unconfirmed], [[b.id], []])
+    await appendLongest(owner)
+    for await (const envelope of b.membership.logs.entries(vaultOf(owner))) {
+      assert.equal(envelope.length, LOG_ENTRY_BYTES_MAX)
+    }
+    world.setOnline(c.id, true)
+    await eventually(async () => (await seqAt(c, owner)) === 1)
+    assert.deepEqual(await entriesAt(c, owner), await entriesAt(owner, owner))
   })
 })
 

@@ -1,11 +1,12 @@
 /**
  * Networks in memory that reach one another: what membership needs of the real one, with hosts that
  * can be switched off and calls that can be lost. The gate is the real network's: members, and
- * strangers only for protocols open to them.
+ * strangers only for protocols open to them; and so are the limits of messages.
  */
 
 import { isMoyaiError, MoyaiError } from '@moyai/protocol'
 
+import { MESSAGE_BYTES_MAX } from '../../net/limits.ts'
 import type { PeerState } from '../../net/peers.ts'
 import type {
   Membership,
@@ -20,6 +21,10 @@ type Protocol = { handler: MessageHandler; options: MessageProtocolOptions }
 
 function unreachable(): MoyaiError {
   return new MoyaiError('HOST_UNREACHABLE', 'the host is not connected')
+}
+
+function assertFits(bytes: Uint8Array, bytesMax: number = MESSAGE_BYTES_MAX): void {
+  if (bytes.length > bytesMax) throw new MoyaiError('TOO_LARGE', 'the message is too long')
 }
 
 /** All hosts there are. */
@@ -154,10 +159,12 @@ export class MemoryNetwork implements MembershipTransport {
     const member = to.#membership.isMember(this.host)
     const welcome = served?.options.strangers === true && to.#membership.strangersWelcome()
     if (served === undefined || (!member && !welcome)) throw unreachable()
+    assertFits(bytes, served.options.requestBytesMax)
     this.#world.onRequest({ from: this.host, to: to.host, protocol, bytes })
     const signal = o.signal ?? new AbortController().signal
     try {
       const answer = await served.handler({ host: this.host, bytes: bytes.slice(), signal })
+      assertFits(answer, served.options.responseBytesMax)
       return answer.slice()
     } catch (error) {
       if (isMoyaiError(error)) throw new MoyaiError(error.code, error.message)

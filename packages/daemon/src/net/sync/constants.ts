@@ -8,6 +8,7 @@ import {
   LOG_ENTRY_BYTES_MAX,
   POOL_HOSTS_MAX,
   POOL_STATEMENTS_MAX,
+  STATEMENT_BYTES_MAX,
   SYNC_MESSAGE_BYTES_MAX,
 } from '@moyai/protocol'
 
@@ -35,6 +36,8 @@ export const SYNC_HOSTS_MAX: number = POOL_HOSTS_MAX
 /** The longest message. */
 export const SYNC_BYTES_MAX: number = SYNC_PAGE_BYTES_MAX + 64 * 1024
 
+assert(LOG_ENTRY_BYTES_MAX + 5 <= SYNC_PAGE_BYTES_MAX, 'any entry alone fits a page')
+assert(STATEMENT_BYTES_MAX + 5 <= SYNC_PAGE_BYTES_MAX, 'any statement alone fits a page')
 assert(SYNC_BYTES_MAX <= SYNC_MESSAGE_BYTES_MAX, 'any message is within the protocol')
 assert(SYNC_PAGE_BYTES_MAX + 8 * SYNC_PAGE_ITEMS_MAX + 4096 < SYNC_BYTES_MAX, 'pages fit')
 assert(SYNC_IDS_MAX * (HASH_BYTES + 2) + 4096 < SYNC_BYTES_MAX, 'all ids fit a message')
