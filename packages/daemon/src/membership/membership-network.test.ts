@@ -17,6 +17,7 @@ import { openLevelDatabase, type Database } from '../database/index.ts'
 import { silentLogger } from '../logger.ts'
 import { createNetwork, type InspectableNetwork } from '../net/index.ts'
 import { systemRandom } from '../random.ts'
+import { eventually } from '../testing/eventually.ts'
 import { Membership } from './membership.ts'
 
 type Running = {
@@ -85,14 +86,6 @@ class RealHost {
       await database.close()
     }
     return { id: toHex(delegate), membership, network, database, close }
-  }
-}
-
-async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + 30_000
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
 

@@ -6,7 +6,8 @@ import { decodeInvite, encodeInvite, toHex, type MoyaiError } from '@moyai/proto
 import { ManualClock } from '../clock.ts'
 import { FaultyDatabase } from '../database/faulty-database.ts'
 import { MemoryWorld } from './testing/memory-network.ts'
-import { eventually, TestHost, withPool } from './testing/memory-pool.ts'
+import { eventually } from '../testing/eventually.ts'
+import { TestHost, withPool } from './testing/memory-pool.ts'
 
 async function withHosts(
   names: readonly string[],
@@ -47,7 +48,7 @@ test('goal: hosts that join one after the other all come to know the same pool',
         )
         assert.ok(host.membership.isVault(vault))
       }
-      await eventually(() =>
+      await eventually('each knows the addresses of all', () =>
         [...host.membership.members()].every(({ addresses }) => addresses.length > 0),
       )
     }
@@ -69,10 +70,12 @@ test('goal: what a host knows is there after a restart, open invites too', async
     }
     assert.deepEqual(a.membership.requireState(), before)
     assert.ok(a.membership.strangersWelcome())
-    await eventually(() => b.network.peers().every((peer) => peer.connected))
+    await eventually('b is connected to all', () =>
+      b.network.peers().every((peer) => peer.connected),
+    )
     const c = await new TestHost({ name: 'c', world, clock }).open()
     await c.membership.join(token)
-    await eventually(() => b.membership.isMember(c.id))
+    await eventually('b knows c', () => b.membership.isMember(c.id))
     await c.close()
   })
 })
@@ -230,13 +233,13 @@ test('goal: news reach a host that was away, from any host that was not', async 
     await d.joinThrough(a)
     const addressed = (host: TestHost): boolean =>
       [...host.membership.members()].every(({ addresses }) => addresses.length > 0)
-    await eventually(() => b.membership.isMember(d.id) && addressed(b))
+    await eventually('b knows d and where it is', () => b.membership.isMember(d.id) && addressed(b))
     world.setOnline(a.id, false)
     world.setOnline(d.id, false)
     assert.ok(!c.membership.isMember(d.id))
     world.setOnline(c.id, true)
-    await eventually(() => c.membership.isMember(d.id))
-    await eventually(() => addressed(c))
+    await eventually('c knows d', () => c.membership.isMember(d.id))
+    await eventually('c knows where d is', () => addressed(c))
     await d.close()
   })
 })
@@ -249,10 +252,10 @@ test('goal: a lost notice is made good by the next poll', async () => {
     }
     const d = await new TestHost({ name: 'd', world, clock }).open()
     await d.joinThrough(a)
-    await eventually(() => b.membership.isMember(d.id))
+    await eventually('b knows d', () => b.membership.isMember(d.id))
     world.onRequest = () => undefined
     await clock.advance(31_000)
-    await eventually(() => c.membership.isMember(d.id))
+    await eventually('c knows d', () => c.membership.isMember(d.id))
     await d.close()
   })
 })
@@ -260,7 +263,7 @@ test('goal: a lost notice is made good by the next poll', async () => {
 test('goal: a host whose clock is far off is noticed', async () => {
   await withPool(['a', 'b'], async ({ hosts, world, clock }) => {
     const [a, b] = hosts as [TestHost, TestHost]
-    await eventually(() => a.membership.clockSkews().get(b.id) === 0)
+    await eventually('the clocks agree', () => a.membership.clockSkews().get(b.id) === 0)
     const ahead = new TestHost({
       name: 'b',
       world,
@@ -269,7 +272,10 @@ test('goal: a host whose clock is far off is noticed', async () => {
     ahead.disk = b.disk
     await b.close()
     await ahead.open()
-    await eventually(() => a.membership.clockSkews().get(b.id) === 3_600_000)
+    await eventually(
+      'the clock of b is an hour ahead',
+      () => a.membership.clockSkews().get(b.id) === 3_600_000,
+    )
     await ahead.close()
   })
 })

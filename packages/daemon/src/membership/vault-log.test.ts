@@ -15,8 +15,9 @@ import {
 import { FaultyDatabase } from '../database/faulty-database.ts'
 import { MemoryDisk, openMemoryDatabase, type Database } from '../database/index.ts'
 import { ManualClock } from '../clock.ts'
+import { eventually } from '../testing/eventually.ts'
 import type { AppendResult } from './own-log.ts'
-import { eventually, TestHost, withPool } from './testing/memory-pool.ts'
+import { TestHost, withPool } from './testing/memory-pool.ts'
 import { VaultLogs } from './vault-logs.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
@@ -69,7 +70,7 @@ function copied(disk: MemoryDisk): MemoryDisk {
 
 /** Waits until no two hosts of the pool are about to become connected. */
 async function allConnected(hosts: readonly TestHost[]): Promise<void> {
-  await eventually(() =>
+  await eventually('all are connected', () =>
     hosts.every((host) => host.network.peers().every((peer) => peer.connected)),
   )
 }
@@ -103,7 +104,7 @@ test('goal: the longest entries there can be are pushed, and pulled by who was a
       assert.equal(envelope.length, LOG_ENTRY_BYTES_MAX)
     }
     world.setOnline(c.id, true)
-    await eventually(async () => (await seqAt(c, owner)) === 1)
+    await eventually('c has both entries', async () => (await seqAt(c, owner)) === 1)
     assert.deepEqual(await entriesAt(c, owner), await entriesAt(owner, owner))
   })
 })
@@ -134,8 +135,14 @@ test('goal: a host that was away gets every entry when it returns', async () => 
       assert.equal(result.majority, true)
     }
     world.setOnline(away.id, true)
-    await eventually(async () => (await seqAt(away, owner)) === 4)
-    await eventually(async () => (await owner.membership.ownLog.head())?.confirmed.length === 4)
+    await eventually(
+      'the host that was away has every entry',
+      async () => (await seqAt(away, owner)) === 4,
+    )
+    await eventually(
+      'the host that was away gave its receipt',
+      async () => (await owner.membership.ownLog.head())?.confirmed.length === 4,
+    )
   })
 })
 
@@ -154,7 +161,10 @@ test('goal: without a majority the caller is told who did not confirm', async ()
     assert.deepEqual(result.unconfirmed.map(({ host }) => host).sort(), [b.id, c.id, d.id].sort())
     world.onRequest = () => undefined
     await clock.advance(31_000)
-    await eventually(async () => (await owner.membership.ownLog.head())?.confirmed.length === 4)
+    await eventually(
+      'all confirm',
+      async () => (await owner.membership.ownLog.head())?.confirmed.length === 4,
+    )
   })
 })
 
@@ -169,7 +179,10 @@ test('goal: a host that never answers does not hold an append up for ever', asyn
           })
         : original(host, protocol, bytes, o)
     const appending = append(owner)
-    await eventually(async () => (await owner.membership.ownLog.head())?.confirmed.length === 3)
+    await eventually(
+      'all but one confirm',
+      async () => (await owner.membership.ownLog.head())?.confirmed.length === 3,
+    )
     for (let i = 0; i < 10; i++) await clock.advance(500)
     const result = await appending
     assert.equal(result.majority, true)
@@ -235,7 +248,7 @@ test('goal: an owner that lost its database finds the pool by itself', async () 
     assert.equal(owner.membership.state(), undefined)
     await b.open()
     await clock.advance(31_000)
-    await eventually(() => owner.membership.isMember(b.id))
+    await eventually('b is a member', () => owner.membership.isMember(b.id))
   })
 })
 
@@ -245,7 +258,9 @@ test('goal: a host that was let in anew appends even when most others are away',
     for (const host of [b, c, d, e]) world.setOnline(host.id, false)
     const fresh = await new TestHost({ name: 'fresh', world, clock }).open()
     await fresh.joinThrough(a)
-    await eventually(() => fresh.network.peers().some((peer) => peer.connected))
+    await eventually('a line to another host', () =>
+      fresh.network.peers().some((peer) => peer.connected),
+    )
     assert.equal((await append(fresh)).seq, 0)
     // A host with the keys of one that is known, under a new token, is not new.
     await fresh.close()
@@ -272,8 +287,8 @@ test('goal: a vault that writes two histories is refused and the proof is kept',
     await clock.advance(5)
     const forked = await append(owner)
     world.setOnline(owner.id, true)
-    await eventually(async () => (await b.membership.logs.forks()).length > 0)
-    await eventually(async () => (await c.membership.logs.forks()).length > 0)
+    await eventually('b sees the fork', async () => (await b.membership.logs.forks()).length > 0)
+    await eventually('c sees the fork', async () => (await c.membership.logs.forks()).length > 0)
     const [proof] = await b.membership.logs.forks()
     assert.ok(proof)
     assert.equal(toHex(logEntryId(proof.kept)), toHex(second))

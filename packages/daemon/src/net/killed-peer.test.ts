@@ -10,7 +10,7 @@ import { test } from 'node:test'
 import { isMoyaiError, utf8 } from '@moyai/protocol'
 import { multiaddr } from '@multiformats/multiaddr'
 import { StreamReader, StreamWriter } from './stream-io.ts'
-import { eventually } from './testing/eventually.ts'
+import { eventually } from '../testing/eventually.ts'
 import { buildHost, introduceVault, makeStripe, pieces, type TestHost } from './testing/network.ts'
 
 /** Its id is below the child's: this host dials at once, the child would wait. */

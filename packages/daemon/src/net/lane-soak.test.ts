@@ -14,7 +14,7 @@ import { ByteBudget } from './budget.ts'
 import type { Exchange } from './exchange.ts'
 import { Lane } from './lane.ts'
 import { LANE_CREDIT_BYTES_MAX, SERVE_BUDGET_BYTES } from './limits.ts'
-import { eventually } from './testing/eventually.ts'
+import { eventually } from '../testing/eventually.ts'
 import { connectStream, openNode } from './testing/nodes.ts'
 
 const limits = { requestBytesMax: 4096, responseBytesMax: 4096 }

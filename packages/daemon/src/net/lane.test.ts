@@ -18,7 +18,7 @@ import {
   REQUEST_IDLE_MS,
   REQUEST_WINDOW_BYTES,
 } from './limits.ts'
-import { eventually } from './testing/eventually.ts'
+import { eventually } from '../testing/eventually.ts'
 import { connectStream, openNode } from './testing/nodes.ts'
 import { frameBytes, helloBytes, RawPeer, rawHeader } from './testing/raw-lane.ts'
 import type { Clock } from '@moyai/protocol'

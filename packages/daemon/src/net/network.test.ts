@@ -23,7 +23,7 @@ import {
   STRANGERS_MAX,
 } from './limits.ts'
 import { encodeShardRequest, SHARD_PROTOCOL } from './shard/constants.ts'
-import { eventually } from './testing/eventually.ts'
+import { eventually } from '../testing/eventually.ts'
 import {
   buildHost,
   introduce,

@@ -10,7 +10,7 @@ import { isMoyaiError } from '@moyai/protocol'
 import * as fc from 'fast-check'
 import { READER_HIGH_BYTES, YAMUX_WINDOW_BYTES_MAX } from './limits.ts'
 import { StreamReader, StreamWriter } from './stream-io.ts'
-import { eventually } from './testing/eventually.ts'
+import { eventually } from '../testing/eventually.ts'
 import { connectStream, openNode } from './testing/nodes.ts'
 
 const MIB = 1024 * 1024

@@ -19,6 +19,7 @@ import { MemoryDisk, openMemoryDatabase, type Database } from '../../database/in
 import { removeFile, SimulatedDisk } from '../../file-system/index.ts'
 import { silentLogger } from '../../logger.ts'
 import { SeededRandom } from '../../random.ts'
+import { eventually } from '../../testing/eventually.ts'
 import { Membership } from '../membership.ts'
 import { MemoryNetwork, MemoryWorld } from './memory-network.ts'
 
@@ -131,23 +132,11 @@ export async function withPool(
       await clock.advance(1000)
       await host.joinThrough(founder)
     }
-    await eventually(() =>
+    await eventually('everybody knows everybody', () =>
       hosts.every((host) => host.membership.state()?.hosts.size === hosts.length),
     )
     await run({ hosts, world, clock })
   } finally {
     for (const host of hosts) await host.close()
   }
-}
-
-/**
- * Waits until `condition` holds; throws when it does not within some thousand turns of the event
- * loop.
- */
-export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 5000; turn++) {
-    if (await condition()) return
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  throw new Error('the condition never held')
 }

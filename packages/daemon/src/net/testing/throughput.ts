@@ -8,7 +8,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { concatBytes } from '@moyai/protocol'
-import { eventually } from './eventually.ts'
+import { eventually } from '../../testing/eventually.ts'
 import { buildHost, introduceVault, makeStripe, pieces, vault } from './network.ts'
 
 const SELF = fileURLToPath(import.meta.url)

@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 
-const POLL_MS = 10
+const POLL_MS = 5
 
 /**
  * Resolves with the first value of `condition` that is neither false nor undefined; rejects, naming
