@@ -1,9 +1,11 @@
 /**
- * Two of six hosts are killed: before a store, in the middle of one, after it, and in the middle of a retrieve.
+ * Two of six hosts are killed: before a store, in the middle of one, after it, and in the middle of
+ * a retrieve.
  *
- * `node bench/loss.ts FOLDER [--pairs 1] [--seed N] [--folder DIR]`: for each moment and each of `--pairs` pairs of
- * hosts (10 is all of them, the owner apart) a fresh pool stores FOLDER, retrieves it, and every byte and metadata
- * field is compared. Prints a line per round; ends with 1 when anything differs.
+ * `node bench/loss.ts FOLDER [--pairs 1] [--seed N] [--folder DIR]`: for each moment and each of
+ * `--pairs` pairs of hosts (10 is all of them, the owner apart) a fresh pool stores FOLDER,
+ * retrieves it, and every byte and metadata field is compared. Prints a line per round; ends with 1
+ * when anything differs.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'

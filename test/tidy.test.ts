@@ -40,7 +40,7 @@ const BANNED: ReadonlyArray<readonly [RegExp, string]> = [
   [/FIXME|TODO|XXX\b|console\.(?:log|debug)/, 'nothing: finish it, or file it'],
   [/\bas any\b|: any\b/, 'unknown, then narrow'],
   [/@ts-ignore/, '@ts-expect-error with a reason'],
-  [/\.(?:skip|only|todo)\(/, 'a test that runs'],
+  [/\b(?:test|it|suite|describe)\.(?:skip|only|todo)\(/, 'a test that runs'],
 ]
 
 function tidyLine(path: string, line: string, core: boolean): string[] {

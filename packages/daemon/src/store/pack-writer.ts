@@ -54,7 +54,9 @@ const FOOTER_BYTES = 256
 const BLOB_OVERHEAD_BYTES = 112
 const CHUNK_OVERHEAD_BYTES = 40
 
-/** Compressed input after which buffers are collected: a minor collection takes about a millisecond. */
+/**
+ * Compressed input after which buffers are collected: a minor collection takes about a millisecond.
+ */
 const COLLECT_BYTES = 8 * 1024 * 1024
 
 /** What is the same for all packs of a writer. */
