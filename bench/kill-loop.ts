@@ -1,9 +1,10 @@
 /**
  * SIGKILL of the storing daemon at random moments of a store, restart, store again, check.
  *
- * `node bench/kill-loop.ts FOLDER [--rounds 20] [--seed N]`: each round kills once at a random time within the length of
- * an undisturbed store of FOLDER (measured first, in another pool), then the last store must complete, `check
- * --read-data` must be clean, no shard may belong to no stripe, and the retrieved copy must be identical.
+ * `node bench/kill-loop.ts FOLDER [--rounds 20] [--seed N]`: each round kills once at a random time
+ * within the length of an undisturbed store of FOLDER (measured first, in another pool), then the
+ * last store must complete, `check --read-data` must be clean, no shard may belong to no stripe,
+ * and the retrieved copy must be identical.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,9 +1,11 @@
 /**
- * Peak resident memory of every daemon while one big file and many small files are stored and retrieved.
+ * Peak resident memory of every daemon while one big file and many small files are stored and
+ * retrieved.
  *
- * `node bench/memory.ts [--gib 4] [--files 200000] [--folder DIR]` makes both sources in a temporary folder, runs a
- * pool of six daemons on loopback, and prints the peak of the owner and of the largest holder per step, with the wall
- * time. Linux only (VmHWM of /proc, reset before each step). Ends with 1 when a peak is above 512 MiB.
+ * `node bench/memory.ts [--gib 4] [--files 200000] [--folder DIR]` makes both sources in a
+ * temporary folder, runs a pool of six daemons on loopback, and prints the peak of the owner and of
+ * the largest holder per step, with the wall time. Linux only (VmHWM of /proc, reset before each
+ * step). Ends with 1 when a peak is above 512 MiB.
  */
 
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'

@@ -1,7 +1,8 @@
 /**
- * The one test command: types, lint, format, then the tests of the pure core under Node's permission model, then
- * everything that touches disk and network. Prints each runner's own output and ends with one line
- * `N passed, N failed`, which is what CI reads. `scripts/test.ts NAME…` runs only the named steps.
+ * The one test command: types, lint, format, then the tests of the pure core under Node's
+ * permission model, then everything that touches disk and network. Prints each runner's own output
+ * and ends with one line `N passed, N failed`, which is what CI reads. `scripts/test.ts NAME…` runs
+ * only the named steps.
  */
 
 import { spawn } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * The few web types that libp2p's declarations name and Node's do not define. The whole DOM library would let
- * browser globals pass the type check.
+ * The few web types that libp2p's declarations name and Node's do not define. The whole DOM library
+ * would let browser globals pass the type check.
  */
 
 declare global {

@@ -1,4 +1,5 @@
-// Goal: SIGKILL at any moment of a store costs nothing that was durable, and nothing durable is sent twice.
+// Goal: SIGKILL at any moment of a store costs nothing that was durable, and nothing durable is
+// sent twice.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'

@@ -1,4 +1,5 @@
-// Goal: each mistake that a person makes costs one clear sentence, a hint and the right exit code, and nothing else.
+// Goal: each mistake that a person makes costs one clear sentence, a hint and the right exit code,
+// and nothing else.
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

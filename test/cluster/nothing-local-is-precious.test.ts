@@ -1,4 +1,5 @@
-// Goal: with its keys alone, a host finds its snapshots again in the pool and goes on as the same vault.
+// Goal: with its keys alone, a host finds its snapshots again in the pool and goes on as the same
+// vault.
 import assert from 'node:assert/strict'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// Goal: six real processes keep a real folder through the loss of any two of them, and say the truth about it.
+// Goal: six real processes keep a real folder through the loss of any two of them, and say the
+// truth about it.
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// Goal: whatever happens to the shards on up to m hosts, retrieve is exact and `check --read-data` names each wound.
+// Goal: whatever happens to the shards on up to m hosts, retrieve is exact and `check --read-data`
+// names each wound.
 import assert from 'node:assert/strict'
 import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

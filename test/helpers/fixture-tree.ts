@@ -27,8 +27,9 @@ export function prose(length: number, seed: number): Buffer {
 }
 
 /**
- * A tree of about 30 MB: a few hundred small files, big ones of noise and text, duplicates, empty files and folders,
- * strange names, links of both kinds, a sparse file, odd modes and times, a fifo.
+ * A tree of about 30 MB: a few hundred small files, big ones of noise and text, duplicates, empty
+ * files and folders, strange names, links of both kinds, a sparse file, odd modes and times, a
+ * fifo.
  */
 export async function makeTree(root: string): Promise<void> {
   await mkdir(root, { recursive: true })

@@ -1,4 +1,7 @@
-/** Assertions: what we believe of our own code. They stay on in production; peers' data is validated instead. */
+/**
+ * Assertions: what we believe of our own code. They stay on in production; peers' data is validated
+ * instead.
+ */
 
 export class AssertionError extends Error {
   override readonly name = 'AssertionError'

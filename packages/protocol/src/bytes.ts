@@ -74,8 +74,8 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Text from a peer or a file name, made safe to print: control characters, escapes and invalid UTF-8 become
- * `\xNN`, and it is cut at `lengthMax` characters.
+ * Text from a peer or a file name, made safe to print: control characters, escapes and invalid
+ * UTF-8 become `\xNN`, and it is cut at `lengthMax` characters.
  */
 export function printable(value: Uint8Array | string, lengthMax = 200): string {
   const text = typeof value === 'string' ? value : new TextDecoder().decode(value)

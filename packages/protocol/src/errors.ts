@@ -1,9 +1,10 @@
 /**
  * The one error type of moyai, and the closed list of its codes.
  *
- * Two kinds of wrong are kept apart: a programmer's error is an assertion (`assert.ts`) and ends the process;
- * everything that a disk, a peer, a clock or a person can cause is a `MoyaiError`. Codes are API: they travel
- * over the wire and the control socket, and each is described in `docs/reference/errors.md`.
+ * Two kinds of wrong are kept apart: a programmer's error is an assertion (`assert.ts`) and ends
+ * the process; everything that a disk, a peer, a clock or a person can cause is a `MoyaiError`.
+ * Codes are API: they travel over the wire and the control socket, and each is described in
+ * `docs/reference/errors.md`.
  */
 
 /** Exit codes of the command (DESIGN §9). */

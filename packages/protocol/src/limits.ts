@@ -1,6 +1,7 @@
 /**
- * Every limit of the protocol, with its unit, its reason and the arithmetic behind it. Decoders check a size against
- * its limit before they allocate. Relations between limits are asserted when this module loads.
+ * Every limit of the protocol, with its unit, its reason and the arithmetic behind it. Decoders
+ * check a size against its limit before they allocate. Relations between limits are asserted when
+ * this module loads.
  */
 
 import { assert } from './assert.ts'
@@ -24,37 +25,48 @@ export const VAULT_SALT_BYTES = 16
 /** An encoded vault bundle has about 200 bytes. */
 export const VAULT_BUNDLE_BYTES_MAX = 512
 
-// ---- chunks --------------------------------------------------------------------------------------------------
+// ---- chunks -------------------------------------------------------------------------------------
 
 /** A file below this is one chunk; small chunks cost an index entry (about 60 B) each. */
 export const CHUNK_BYTES_MIN: number = 256 * KIB
 export const CHUNK_BYTES_AVERAGE: number = 1 * MIB
 /**
- * 64 KiB below 4 MiB: the largest chunk, sealed, with header, directory and footer still fits a pack of one
- * 4 MiB shard, which is what the 1-of-n codes of the smallest pools have.
+ * 64 KiB below 4 MiB: the largest chunk, sealed, with header, directory and footer still fits a
+ * pack of one 4 MiB shard, which is what the 1-of-n codes of the smallest pools have.
  */
 export const CHUNK_BYTES_MAX: number = 4 * MIB - 64 * KIB
-/** Chunks below CHUNK_BYTES_MIN are gathered into blobs of up to this: fewer seals, better compression. */
+/**
+ * Chunks below CHUNK_BYTES_MIN are gathered into blobs of up to this: fewer seals, better
+ * compression.
+ */
 export const SEGMENT_BYTES_MAX: number = 1 * MIB
 /** Chunks in one blob: 1 MiB of 16-byte files; more only costs directory space. */
 export const BLOB_CHUNKS_MAX = 4096
 
-// ---- packs and shards ----------------------------------------------------------------------------------------
+// ---- packs and shards ---------------------------------------------------------------------------
 
 /** All that a holder sees of a pack's size. */
 export const SHARD_LENGTHS: readonly number[] = [64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB]
 export const SHARD_LENGTH_MAX: number = 4 * MIB
 /** Above this a pack only costs memory: 16 MiB and its parity are held once per worker. */
 export const PACK_BYTES_TARGET: number = 16 * MIB
-/** Blobs in one pack: 16 MiB of 4 KiB blobs would be 4096; trees of tiny folders are gathered, too. */
+/**
+ * Blobs in one pack: 16 MiB of 4 KiB blobs would be 4096; trees of tiny folders are gathered, too.
+ */
 export const PACK_BLOBS_MAX = 8192
 /** magic 7, version 1, class 1, zero 7, salt 32, commitment 32. */
 export const PACK_HEADER_BYTES = 80
 /** 48 bytes of plaintext and a tag, at the very end of a pack. */
 export const PACK_FOOTER_BYTES = 64
-/** 40 bytes for each chunk, about 70 for each blob: 90 000 tiny files; its entries must fit an index segment. */
+/**
+ * 40 bytes for each chunk, about 70 for each blob: 90 000 tiny files; its entries must fit an index
+ * segment.
+ */
 export const PACK_DIRECTORY_BYTES_MAX: number = 3.5 * MIB
-/** Code bounds: k ≤ 8 and k + m ≤ 14 are what the picker uses (DESIGN §8); decoders allow a little more. */
+/**
+ * Code bounds: k ≤ 8 and k + m ≤ 14 are what the picker uses (DESIGN §8); decoders allow a little
+ * more.
+ */
 export const CODE_K_MAX = 32
 export const CODE_M_MAX = 16
 /** A BLAKE3 subtree of 16 chunks: proofs are 16 times smaller than with single chunks. */
@@ -65,27 +77,38 @@ export const HASHED_PAYLOAD_BYTES_MAX: number = 1024 * MIB
 export const SHARD_PAYLOAD_ALIGNMENT = 4096
 /** Signature, about 270 bytes of fields, and 48 shard hashes of 32 bytes. */
 export const STRIPE_ENVELOPE_BYTES_MAX = 2048
-/** Fixed part, descriptor, 256 group hashes of a 4 MiB shard and the header's hash are 10 288: three pages. */
+/**
+ * Fixed part, descriptor, 256 group hashes of a 4 MiB shard and the header's hash are 10 288: three
+ * pages.
+ */
 export const SHARD_HEADER_BYTES_MAX: number = 3 * SHARD_PAYLOAD_ALIGNMENT
 /** Signature and about 260 bytes of fields. */
 export const RECEIPT_ENVELOPE_BYTES_MAX = 512
-/** Last millisecond of the year 9999: later times are nonsense, and overflow the calendars of some systems. */
+/**
+ * Last millisecond of the year 9999: later times are nonsense, and overflow the calendars of some
+ * systems.
+ */
 export const TIME_MAX = 253_402_300_799_999
 
-// ---- CBOR ----------------------------------------------------------------------------------------------------
+// ---- CBOR ---------------------------------------------------------------------------------------
 
 /** Nothing of ours nests deeper than 8; 16 leaves room and bounds the stack. */
 export const CBOR_DEPTH_MAX = 16
 /** Items (scalars, keys, containers) in one decoded value unless the format says otherwise. */
 export const CBOR_ITEMS_MAX = 65_536
 
-// ---- tree, snapshot --------------------------------------------------------------------------------------------
+// ---- tree, snapshot -----------------------------------------------------------------------------
 
-/** One page of a directory: well below a chunk, so that it is always one chunk and one blob part. */
+/**
+ * One page of a directory: well below a chunk, so that it is always one chunk and one blob part.
+ */
 export const TREE_PAGE_BYTES_MAX: number = 1 * MIB
 /** A page is not cut before this: a folder of up to some hundred entries is one page. */
 export const TREE_PAGE_BYTES_MIN: number = 64 * KIB
-/** A page ends after a name whose hash has these bits zero: 1024 entries beyond the minimum on average. */
+/**
+ * A page ends after a name whose hash has these bits zero: 1024 entries beyond the minimum on
+ * average.
+ */
 export const TREE_PAGE_CUT_MASK = 0x3ff
 /** One encoded entry; what is larger goes into `streams`, which are chunked like content. */
 export const TREE_ENTRY_BYTES_MAX: number = 512 * KIB
@@ -96,13 +119,19 @@ export const SYMLINK_TARGET_BYTES_MAX: number = 96 * KIB
 /** User and group names: Windows `DOMAIN\name` has at most 15 + 1 + 256 characters. */
 export const OWNER_NAME_BYTES_MAX = 1024
 export const ENTRY_ERROR_BYTES_MAX = 1024
-/** Chunk ids (32 B each) held in the entry itself: 1 GiB of average chunks; longer files use list pages. */
+/**
+ * Chunk ids (32 B each) held in the entry itself: 1 GiB of average chunks; longer files use list
+ * pages.
+ */
 export const ENTRY_CHUNKS_MAX = 1024
 /** List pages of one entry: 4096 * 16384 chunks of 1 MiB = 64 TiB. */
 export const ENTRY_LIST_PAGES_MAX = 4096
 /** Chunk ids in one list page: 512 KiB. */
 export const CHUNK_LIST_IDS_MAX = 16_384
-/** A list page is not cut before this many ids, then after one whose low bits are zero (2048 more on average). */
+/**
+ * A list page is not cut before this many ids, then after one whose low bits are zero (2048 more on
+ * average).
+ */
 export const CHUNK_LIST_IDS_MIN = 2048
 export const CHUNK_LIST_CUT_MASK = 0x7ff
 /** Recorded holes of one file; what is beyond is stored as zeros, which compress away. */
@@ -122,7 +151,7 @@ export const ACL_BYTES_MAX: number = 64 * KIB
 /** Windows MAXIMUM_REPARSE_DATA_BUFFER_SIZE. */
 export const REPARSE_BYTES_MAX: number = 16 * KIB
 
-// ---- snapshot, logs, invite, sync ------------------------------------------------------------------------------
+// ---- snapshot, logs, invite, sync ---------------------------------------------------------------
 
 /** An index segment is one blob; at least one pack's entries fit (asserted below). */
 export const INDEX_SEGMENT_BYTES_MAX: number = CHUNK_BYTES_MAX
@@ -146,7 +175,10 @@ export const EXCLUDE_LENGTH_MAX = 4096
 export const LOG_ENTRY_BYTES_MAX: number = 1 * MIB
 /** Characters of an entry's kind. */
 export const LOG_KIND_LENGTH_MAX = 32
-/** Entries of one vault: one snapshot a minute for 1900 years; bounds sequence numbers far below 2^53. */
+/**
+ * Entries of one vault: one snapshot a minute for 1900 years; bounds sequence numbers far below
+ * 2^53.
+ */
 export const LOG_SEQ_MAX: number = 1_000_000_000
 /** One pool-log statement (envelope); the largest, a host's, has about 900 bytes. */
 export const STATEMENT_BYTES_MAX: number = 8 * KIB
@@ -173,16 +205,22 @@ export const INVITE_SECRET_BYTES = 16
 export const INVITE_TOKEN_LENGTH_MAX = 8192
 /** A statement, an address record and a few fields. */
 export const JOIN_REQUEST_BYTES_MAX: number = 32 * KIB
-/** All statements (16 384 of some 900 bytes would be 14 MiB) come in pages of sync; a join carries these. */
+/**
+ * All statements (16 384 of some 900 bytes would be 14 MiB) come in pages of sync; a join carries
+ * these.
+ */
 export const JOIN_RESPONSE_BYTES_MAX: number = 4 * MIB
 /** A request or response of /moyai/sync/1; longer answers are paged. */
 export const SYNC_MESSAGE_BYTES_MAX: number = 4 * MIB
 /** Text for people in a refusal. */
 export const REFUSAL_LENGTH_MAX = 512
 
-// ---- network -------------------------------------------------------------------------------------------------
+// ---- network ------------------------------------------------------------------------------------
 
-/** One DATA frame. 256 KiB is on the throughput plateau and keeps head-of-line blocking at some milliseconds. */
+/**
+ * One DATA frame. 256 KiB is on the throughput plateau and keeps head-of-line blocking at some
+ * milliseconds.
+ */
 export const FRAME_BYTES_MAX: number = 256 * KIB
 
 assert(SHARD_LENGTHS.at(-1) === SHARD_LENGTH_MAX, 'the largest class is the shard limit')

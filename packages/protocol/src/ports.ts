@@ -1,6 +1,6 @@
 /**
- * Ports: how effects reach code that must stay deterministic. The daemon has the real ones, tests and the
- * simulator have their own; protocol only ever receives them.
+ * Ports: how effects reach code that must stay deterministic. The daemon has the real ones, tests
+ * and the simulator have their own; protocol only ever receives them.
  */
 
 /** Wall and monotonic time, both in milliseconds. */
@@ -19,7 +19,10 @@ export interface Random {
   bytes(length: number): Uint8Array
 }
 
-/** BLAKE3 over whole buffers: the portable kernel, or a native library that gives the same bytes faster. */
+/**
+ * BLAKE3 over whole buffers: the portable kernel, or a native library that gives the same bytes
+ * faster.
+ */
 export interface Hasher {
   /** 32-byte BLAKE3 hash. */
   hash(bytes: Uint8Array): Uint8Array

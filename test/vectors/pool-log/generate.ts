@@ -133,7 +133,7 @@ function evaluated(name: string, envelopes: Uint8Array[]): unknown {
     state: {
       name: state.name,
       organisations: [...state.organisations.keys()],
-      hosts: Object.fromEntries([...state.hosts].map(([host, certificate]) => [host, certificate.name])),
+      hosts: Object.fromEntries([...state.hosts].map(([id, host]) => [id, host.name])),
       rejected: state.rejected.map(({ id, reason }) => ({ id: toHex(id), reason })),
     },
   }

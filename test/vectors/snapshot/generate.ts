@@ -141,7 +141,8 @@ const segments = [
   { name: 'cut by one byte', hex: segment.slice(0, -2), expect: 'MALFORMED' },
   { name: 'a byte too many', hex: `${segment}00`, expect: 'MALFORMED' },
   { name: 'a later version', hex: replaced('617601', '617602'), expect: 'UNKNOWN_VERSION' },
-  // The key "sealed" and 116 as an integer; 117 leaves the blob one byte longer than its raw length and tag.
+  // The key "sealed" and 116 as an integer; 117 leaves the blob one byte longer than its raw length
+  // and tag.
   {
     name: 'a blob whose lengths contradict each other',
     hex: replaced('667365616c65641874', '667365616c65641875'),

@@ -1,6 +1,6 @@
 /**
- * Writes the vectors of spec/tree.md: `node test/vectors/tree/generate.ts`. The tests of the tree format read them;
- * a change of these files is a change of the format.
+ * Writes the vectors of spec/tree.md: `node test/vectors/tree/generate.ts`. The tests of the tree
+ * format read them; a change of these files is a change of the format.
  */
 
 import { writeFileSync } from 'node:fs'
@@ -33,7 +33,9 @@ function ok(name: string, entries: Entry[]): void {
   cases.push({ name, hex: toHex(pages[0] as Uint8Array), expect: 'ok', entries: sorted(entries) })
 }
 
-/** Keys in the order in which a decoder meets them does not matter to the comparison; kept as given. */
+/**
+ * Keys in the order in which a decoder meets them does not matter to the comparison; kept as given.
+ */
 function sorted(entries: Entry[]): unknown {
   return toJson(entries)
 }
@@ -131,7 +133,8 @@ const plain = (name: string, more: CborMap = {}): CborMap => ({
 })
 
 function bad(name: string, expect: string, value: CborMap, after?: string): void {
-  cases.push({ name, hex: toHex(encodeCbor(value)), expect, ...(after === undefined ? {} : { after }) })
+  const where = after === undefined ? {} : { after }
+  cases.push({ name, hex: toHex(encodeCbor(value)), expect, ...where })
 }
 
 const one = (entry: CborMap): CborMap => ({ e: [entry], v: 1 })

@@ -29,8 +29,8 @@ const invite: Command = {
   summary: 'print a token with which another machine can join',
   usage: `[--uses N] [--expires 24h]
 
-The token is the last line of the output. It lets one machine in (--uses says how many) until it expires;
-give it only to whoever is to join. This host must be running and reachable when it is used.`,
+The token is the last line of the output. It lets one machine in (--uses says how many) until it
+expires; give it only to whoever is to join. This host must be running and reachable when it is used.`,
   options: { uses: { type: 'string' }, expires: { type: 'string' } },
   async run(args, context) {
     if (args.positionals.length > 0) throw usage('pool invite takes only options')

@@ -43,7 +43,7 @@ export async function compareFolders(
     compareStats(one, two, (what) => note(path, what))
     if (one.isDirectory() && two.isDirectory()) {
       comparison.directories++
-      await compareListings(a, b, path, { visit, skip })
+      await compareListings(a, b, path, { visit, isLeftOut: skip })
     } else if (one.isFile() && two.isFile()) {
       comparison.files++
       comparison.bytes += Number(one.size)
@@ -70,7 +70,7 @@ async function compareListings(
   path: string,
   o: {
     visit: (a: Buffer, b: Buffer, path: string) => Promise<void>
-    skip: (relativePath: string) => boolean
+    isLeftOut: (relativePath: string) => boolean
   },
 ): Promise<void> {
   const [left, right] = await Promise.all([
@@ -81,7 +81,7 @@ async function compareListings(
   for (const name of names.values()) {
     const text = name.toString()
     const inner = path === '' ? text : `${path}/${text}`
-    if (o.skip(inner)) continue
+    if (o.isLeftOut(inner)) continue
     await o.visit(Buffer.concat([a, SLASH, name]), Buffer.concat([b, SLASH, name]), inner)
   }
 }

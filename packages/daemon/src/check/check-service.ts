@@ -1,10 +1,11 @@
 /**
  * Check: whether what was stored can be had again, by evidence of now.
  *
- * The vault's log is decoded and its chain followed; every host is asked for its inventory, which is compared with the
- * index stripe by stripe; with `readData` each shard that a host says to have is read back over the network in full and
- * verified, so that damage, loss, truncation and lies are named with pack, index and host; then all trees are walked,
- * which shows the files that lost stripes affect. Nothing is changed. Memory: a page of each inventory, READS_MAX ranges.
+ * The vault's log is decoded and its chain followed; every host is asked for its inventory, which
+ * is compared with the index stripe by stripe; with `readData` each shard that a host says to have
+ * is read back over the network in full and verified, so that damage, loss, truncation and lies are
+ * named with pack, index and host; then all trees are walked, which shows the files that lost
+ * stripes affect. Nothing is changed. Memory: a page of each inventory, READS_MAX ranges.
  *
  * Absent on purpose: repair.
  */
@@ -83,7 +84,10 @@ export class CheckService {
     this.#components = components
   }
 
-  /** Resolves with everything found; rejects only with ABORTED or when the local index cannot be read. */
+  /**
+   * Resolves with everything found; rejects only with ABORTED or when the local index cannot be
+   * read.
+   */
   async check(params: CheckParams, control: CheckControl): Promise<CheckSummary> {
     const { clock, reading } = this.#components
     const onEvent = control.onEvent ?? ((): void => undefined)
@@ -186,7 +190,10 @@ export class CheckService {
     return undefined
   }
 
-  /** The claims that are good as far as was looked: by inventory, or by reading. Problems are reported. */
+  /**
+   * The claims that are good as far as was looked: by inventory, or by reading. Problems are
+   * reported.
+   */
   async #stripe(
     run: Run,
     stripe: StripeDescriptor,

@@ -1,8 +1,9 @@
 /**
- * The trees of all snapshots: every directory can be read, every chunk is somewhere, and none is in a lost pack.
+ * The trees of all snapshots: every directory can be read, every chunk is somewhere, and none is in
+ * a lost pack.
  *
- * Directories that several snapshots share are read once. Chunk ids are looked up, not read: whether their bytes are
- * there is what the shards' check says.
+ * Directories that several snapshots share are read once. Chunk ids are looked up, not read:
+ * whether their bytes are there is what the shards' check says.
  */
 
 import { toHex } from '@moyai/protocol'
@@ -47,10 +48,12 @@ export class TreeCheck {
 
   #isNew(directory: Entry): boolean {
     const { chunks, list } = directory
-    // what a directory has follows from the first of its pages' ids and their number: ids are hashes
+    // what a directory has follows from the first of its pages' ids and their number: ids are
+    // hashes
     const ids = chunks ?? list ?? new Uint8Array()
     const key = `${ids.length}${toHex(ids.subarray(0, 32))}${toHex(ids.subarray(-32))}`
-    if (ids.length > 64) return true // pages between could differ: such large folders are always read
+    // pages between could differ: such large folders are always read
+    if (ids.length > 64) return true
     if (this.#checked.has(key)) return false
     if (this.#checked.size >= CHECKED_MAX) this.#checked.clear()
     this.#checked.add(key)

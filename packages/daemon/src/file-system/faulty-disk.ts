@@ -15,8 +15,8 @@ export type DiskOperation = {
 export type DiskFault = { code: ErrorCode; effect: 'none' | 'whole' | 'half' }
 
 /**
- * For FaultyDisk: operation number `at` fails with `effect`; when `fatal`, everything after it fails
- * without effect, as for a killed process.
+ * For FaultyDisk: operation number `at` fails with `effect`; when `fatal`, everything after it
+ * fails without effect, as for a killed process.
  */
 export function failingAt(
   at: number,

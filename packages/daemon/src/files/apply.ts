@@ -1,9 +1,10 @@
 /**
  * Apply: give a file made by us the metadata that was captured.
  *
- * The order matters: a change of owner clears setuid bits and capabilities, so owner, then mode, then attributes
- * (POSIX ACLs are such, and change the mode's group bits to what they were), and the times last, because each of
- * the former touches the file. Nothing here follows a symlink at the last component.
+ * The order matters: a change of owner clears setuid bits and capabilities, so owner, then mode,
+ * then attributes (POSIX ACLs are such, and change the mode's group bits to what they were), and
+ * the times last, because each of the former touches the file. Nothing here follows a symlink at
+ * the last component.
  */
 
 import {
@@ -30,15 +31,19 @@ const SETID_BITS = 0o6000
 /** Linux O_PATH: names a file without opening it, so that a device or fifo feels nothing. */
 const O_PATH = 0x200000
 
-/** What is to be changed: `fd` is open on the very file that `path` names, or absent for what cannot be opened. */
+/**
+ * What is to be changed: `fd` is open on the very file that `path` names, or absent for what cannot
+ * be opened.
+ */
 export type MetadataTarget = { path: Uint8Array; fd?: number }
 
 const sharedNames = new OwnerNames()
 
 /**
- * Applies owner, mode, extended attributes and times of `entry`. Never throws for what the system refuses: returns
- * what could not be kept, as short texts ("owner", "mode", "attribute user.comment", "times").
- * Without the owner, setuid and setgid bits are left off: they would lend the restoring person's rights.
+ * Applies owner, mode, extended attributes and times of `entry`. Never throws for what the system
+ * refuses: returns what could not be kept, as short texts ("owner", "mode", "attribute
+ * user.comment", "times"). Without the owner, setuid and setgid bits are left off: they would lend
+ * the restoring person's rights.
  */
 export function applyMetadata(
   target: MetadataTarget,

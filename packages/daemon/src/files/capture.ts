@@ -1,10 +1,11 @@
 /**
  * Capture: what is kept of a file besides its content.
  *
- * Everything that Linux shows through lstat, readlink and the attribute calls: mode, owner by number and name, the
- * three times and birth time in ns, identity (device, inode, links) by which hard links are found again, symlink
- * target as raw bytes, device number, extended attributes (POSIX ACLs, capabilities and SELinux labels are such) and
- * holes. What could not be read is not left out in silence: it goes to `onProblem`.
+ * Everything that Linux shows through lstat, readlink and the attribute calls: mode, owner by
+ * number and name, the three times and birth time in ns, identity (device, inode, links) by which
+ * hard links are found again, symlink target as raw bytes, device number, extended attributes
+ * (POSIX ACLs, capabilities and SELinux labels are such) and holes. What could not be read is not
+ * left out in silence: it goes to `onProblem`.
  */
 
 import { closeSync, constants, openSync, readlinkSync } from 'node:fs'
@@ -18,7 +19,10 @@ import { OwnerNames } from './owner-names.ts'
 import { syscalls } from './syscalls.ts'
 
 export type CaptureOptions = {
-  /** Look for holes by opening the file; a caller that opens it anyway passes false and uses `findHoles`. */
+  /**
+   * Look for holes by opening the file; a caller that opens it anyway passes false and uses
+   * `findHoles`.
+   */
   holes?: boolean
   names?: OwnerNames
   /** Told of each thing that could not be captured; the entry is still good. */
@@ -48,9 +52,9 @@ export function pathBuffer(path: Uint8Array): Buffer {
 }
 
 /**
- * The entry of `path` (raw bytes), whose lstat is `stat`, under the name `name`; without content (`chunks`, `list`).
- * Synchronous, for worker threads. Throws `SOURCE_UNREADABLE` or `DISK` only where the entry would be wrong: a
- * symlink that cannot be read, or an unknown type.
+ * The entry of `path` (raw bytes), whose lstat is `stat`, under the name `name`; without content
+ * (`chunks`, `list`). Synchronous, for worker threads. Throws `SOURCE_UNREADABLE` or `DISK` only
+ * where the entry would be wrong: a symlink that cannot be read, or an unknown type.
  */
 export function captureEntry(
   path: Uint8Array,

@@ -17,9 +17,9 @@ export function mayHaveHoles(stat: { size: bigint; blocks: bigint }): boolean {
 }
 
 /**
- * The holes of the open regular file `fd`: ascending, apart, within its size, HOLES_MAX at most (further ones are
- * read as the zeros that they are). Empty where the platform or the file system cannot tell. Moves the file offset:
- * read with positions.
+ * The holes of the open regular file `fd`: ascending, apart, within its size, HOLES_MAX at most
+ * (further ones are read as the zeros that they are). Empty where the platform or the file system
+ * cannot tell. Moves the file offset: read with positions.
  */
 export function findHoles(fd: number): Hole[] {
   const { seekData, seekHole } = syscalls()
@@ -31,7 +31,8 @@ export function findHoles(fd: number): Hole[] {
       const start = seekHole(fd, at) ?? size
       if (start >= size) break
       const end = minimum(seekData(fd, start) ?? size, size)
-      if (end > OFFSET_MAX || end <= at) break // beyond the format, or a file that shrinks meanwhile
+      // beyond the format, or a file that shrinks meanwhile
+      if (end > OFFSET_MAX || end <= at) break
       if (end - start >= HOLE_BYTES_MIN) {
         holes.push({ offset: Number(start), length: Number(end - start) })
       }

@@ -1,8 +1,9 @@
 /**
  * Names of users and groups, from /etc/passwd and /etc/group.
  *
- * Only local accounts: a directory service is asked through NSS, which Node does not reach; an entry then carries
- * numbers alone, which are always stored. The files are read again when their modification time changes.
+ * Only local accounts: a directory service is asked through NSS, which Node does not reach; an
+ * entry then carries numbers alone, which are always stored. The files are read again when their
+ * modification time changes.
  */
 
 import { readFileSync, statSync } from 'node:fs'
@@ -50,7 +51,9 @@ class AccountFile {
     }
   }
 
-  /** Lines `name:x:id:…`; the first line wins for an id that has several names, as in the C library. */
+  /**
+   * Lines `name:x:id:…`; the first line wins for an id that has several names, as in the C library.
+   */
   #parse(text: string): void {
     const byId = new Map<number, string>()
     const byName = new Map<string, number>()
@@ -86,7 +89,9 @@ export class OwnerNames {
     return this.#groups.name(gid)
   }
 
-  /** This machine's uid of `name`, else `uid` itself: the same person may have another number here. */
+  /**
+   * This machine's uid of `name`, else `uid` itself: the same person may have another number here.
+   */
   uidFor(name: string | undefined, uid: number): number {
     if (name === undefined || this.#users.name(uid) === name) return uid
     return this.#users.id(name) ?? uid

@@ -1,10 +1,12 @@
 /**
- * The system calls that Node lacks, through koffi: exact file times, extended attributes, special files and holes.
+ * The system calls that Node lacks, through koffi: exact file times, extended attributes, special
+ * files and holes.
  *
- * `fs.utimes` is wrong by up to 1.2 µs and turns a time before 1970 into the present without an error; extended
- * attributes, mknod and SEEK_HOLE are absent. All calls here are synchronous and about 1 µs, so worker threads use
- * them directly. Where koffi or a symbol is missing `syscalls()` lacks that function, and the callers *report*
- * what they could not keep: nothing is dropped in silence.
+ * `fs.utimes` is wrong by up to 1.2 µs and turns a time before 1970 into the present without an
+ * error; extended attributes, mknod and SEEK_HOLE are absent. All calls here are synchronous and
+ * about 1 µs, so worker threads use them directly. Where koffi or a symbol is missing `syscalls()`
+ * lacks that function, and the callers *report* what they could not keep: nothing is dropped in
+ * silence.
  */
 
 import { constants } from 'node:os'
@@ -12,9 +14,14 @@ import { createRequire } from 'node:module'
 
 import { MoyaiError } from '@moyai/protocol'
 
-/** Native calls; a member is undefined where the platform has no such call. Paths are raw bytes without NUL. */
+/**
+ * Native calls; a member is undefined where the platform has no such call. Paths are raw bytes
+ * without NUL.
+ */
 export type Syscalls = {
-  /** Sets access and modification time, in ns since 1970 (may be negative); never follows a symlink. */
+  /**
+   * Sets access and modification time, in ns since 1970 (may be negative); never follows a symlink.
+   */
   setTimes?: (path: Uint8Array, atime: bigint, mtime: bigint) => void
   /** Names of the extended attributes; never follows a symlink. */
   listXattrs?: (path: Uint8Array) => Uint8Array[]
@@ -32,7 +39,10 @@ export type Syscalls = {
   syncFileSystem?: (fd: number) => void
 }
 
-/** The kernel's own bounds (XATTR_LIST_MAX, XATTR_SIZE_MAX): one reused buffer of this size reads any answer. */
+/**
+ * The kernel's own bounds (XATTR_LIST_MAX, XATTR_SIZE_MAX): one reused buffer of this size reads
+ * any answer.
+ */
 const XATTR_BYTES_MAX = 64 * 1024
 
 type Platform = {
@@ -170,7 +180,8 @@ function xattrCalls(koffi: Koffi, libc: Library, platform: Platform): Syscalls {
     listXattrs(path) {
       const length = Number(list(terminated(path), scratch, scratch.length, ...tail.list))
       if (length >= 0) return length === 0 ? [] : splitNames(scratch.subarray(0, length))
-      if (unsupported.has(koffi.errno())) return [] // a file system without attributes has none to lose
+      // a file system without attributes has none to lose
+      if (unsupported.has(koffi.errno())) return []
       return fail('listxattr', path, koffi.errno())
     },
     getXattr(path, name) {

@@ -47,7 +47,9 @@ export class Door {
     return this.#membership.strangersWelcome() && this.#guests.size < STRANGERS_MAX
   }
 
-  /** A connection was made; false when it must be cut, because several can pass `admits` at once. */
+  /**
+   * A connection was made; false when it must be cut, because several can pass `admits` at once.
+   */
   enter(connection: Connection): boolean {
     const standing = this.standing(connection.remotePeer)
     if (standing === 'member') return true

@@ -12,7 +12,9 @@ export class ByteBudget {
     this.#limit = limit
   }
 
-  /** Waits until `bytes` fit; more than the whole limit is let through alone. ABORTED by the signal. */
+  /**
+   * Waits until `bytes` fit; more than the whole limit is let through alone. ABORTED by the signal.
+   */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#queue.length === 0 && this.#fits(bytes)) {

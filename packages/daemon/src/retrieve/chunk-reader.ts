@@ -1,9 +1,10 @@
 /**
  * Chunk reader: many chunks at once, read in as few ranges as their places allow.
  *
- * Wanted chunks are grouped by pack and blob, the blobs of a pack ordered and joined into ranges where the gap is
- * small; ranges are read, opened in worker threads and handed on blob by blob, a bounded number of bytes at a time.
- * When a range cannot be had, its blobs are tried one by one: a lost shard takes only what lies in it.
+ * Wanted chunks are grouped by pack and blob, the blobs of a pack ordered and joined into ranges
+ * where the gap is small; ranges are read, opened in worker threads and handed on blob by blob, a
+ * bounded number of bytes at a time. When a range cannot be had, its blobs are tried one by one: a
+ * lost shard takes only what lies in it.
  */
 
 import { assert, defined, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
@@ -88,7 +89,9 @@ export class ChunkReader {
     if (both.aborted) throw toMoyaiError(both.reason, 'ABORTED')
   }
 
-  /** One chunk, from the cache or the network. UNRECOVERABLE, HASH_MISMATCH, MALFORMED … ABORTED. */
+  /**
+   * One chunk, from the cache or the network. UNRECOVERABLE, HASH_MISMATCH, MALFORMED … ABORTED.
+   */
   async chunk(id: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const known = this.#cache.get(toHex(id))
     if (known !== undefined) return known
@@ -163,7 +166,9 @@ export class ChunkReader {
     }
   }
 
-  /** The entries of the blobs that have `wanted`, with those chunks only, in the order of the pack. */
+  /**
+   * The entries of the blobs that have `wanted`, with those chunks only, in the order of the pack.
+   */
   async #entries(pack: Uint8Array, wanted: readonly WantedChunk[]): Promise<BlobEntry[]> {
     const byBlob = Map.groupBy(wanted, ({ location }) => location.blob)
     const indexes = [...byBlob.keys()]

@@ -1,9 +1,9 @@
 /**
  * Who has which shard: by the receipts in the index, and by asking every host.
  *
- * A receipt says who took a shard when it was stored; repair may have moved it since, and after a rebuild of the index
- * there are none. So what hosts say they have (`stat`) is added when receipts do not suffice. Their word needs no
- * trust: whatever they send is verified.
+ * A receipt says who took a shard when it was stored; repair may have moved it since, and after a
+ * rebuild of the index there are none. So what hosts say they have (`stat`) is added when receipts
+ * do not suffice. Their word needs no trust: whatever they send is verified.
  */
 
 import { toHex } from '@moyai/protocol'

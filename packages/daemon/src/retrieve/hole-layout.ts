@@ -1,4 +1,7 @@
-/** Where the bytes of a file's chunks go: its content with the holes left out, laid over the file in order. */
+/**
+ * Where the bytes of a file's chunks go: its content with the holes left out, laid over the file in
+ * order.
+ */
 
 import { MoyaiError } from '@moyai/protocol'
 import type { Entry, Hole } from '@moyai/protocol'
@@ -16,7 +19,10 @@ export class HoleLayout {
     this.#skipHoles()
   }
 
-  /** Ranges for the next `length` bytes of content. MALFORMED when they would go beyond the file's size. */
+  /**
+   * Ranges for the next `length` bytes of content. MALFORMED when they would go beyond the file's
+   * size.
+   */
   next(length: number): Hole[] {
     const extents: Hole[] = []
     for (let rest = length; rest > 0;) {

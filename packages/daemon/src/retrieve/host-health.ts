@@ -1,8 +1,8 @@
 /**
  * Which hosts and shards not to ask first: a memory of what failed a moment ago.
  *
- * Without it every range would wait for the same dead host again. Nothing is excluded for good: what is avoided is
- * asked when nothing else helps, and is forgiven after AVOID_MS.
+ * Without it every range would wait for the same dead host again. Nothing is excluded for good:
+ * what is avoided is asked when nothing else helps, and is forgiven after AVOID_MS.
  */
 
 import { isMoyaiError, toHex } from '@moyai/protocol'

@@ -224,7 +224,8 @@ test('a blob that decompresses to more than it says is refused', () => {
 })
 
 test('a folder swapped for a symlink while it is written to changes nothing outside', () => {
-  // Goal: an open folder is a descriptor: what its path means later does not matter; closed ones are checked again.
+  // Goal: an open folder is a descriptor: what its path means later does not matter; closed ones
+  // are checked again.
   const tree = new SafeTree(to, 1)
   const first = tree.child(tree.root, utf8('first'))
   fs.renameSync(join(to, 'first'), join(to, 'moved'))

@@ -21,7 +21,8 @@ function retrieve(vault: FakeVault, to: string, signal: AbortSignal): Promise<Re
 }
 
 test('an interrupted retrieve goes on where it was', async () => {
-  // Goal: what was written is found again, verified, and not fetched twice; no half file has its name.
+  // Goal: what was written is found again, verified, and not fetched twice; no half file has its
+  // name.
   const vault = new FakeVault({ k: 2, m: 1 })
   const content = random.bytes(5_000_000)
   await vault.commit(vault.tree('', { big: content, small: random.bytes(100) }))

@@ -1,6 +1,7 @@
 /**
- * What reading needs of its surroundings: where chunks are (the vault's index), who holds shards, and the hosts to
- * ask. Structural types, the reading half of VaultIndex and ShardClient, so that a test gives in-memory ones.
+ * What reading needs of its surroundings: where chunks are (the vault's index), who holds shards,
+ * and the hosts to ask. Structural types, the reading half of VaultIndex and ShardClient, so that a
+ * test gives in-memory ones.
  */
 
 import type { VaultIndex } from '../store/vault-index.ts'
@@ -30,7 +31,10 @@ export type ShardSource = {
   }): Promise<{ index: number; envelope: Uint8Array }[]>
 }
 
-/** The hosts of the pool that may hold shards of ours. Host ids are lowercase hex of their public keys. */
+/**
+ * The hosts of the pool that may hold shards of ours. Host ids are lowercase hex of their public
+ * keys.
+ */
 export type ShardHosts = {
   hosts(): string[]
   /** Throws HOST_UNREACHABLE when there is no connection. */

@@ -1,9 +1,10 @@
 /**
  * One restore: the tree in order, in windows of bounded size, into the writer of the target.
  *
- * For each batch of entries the writer says what each file needs; chunks of files that must be written are collected
- * into a window, read together and written at their offsets as they arrive; then the window's files are completed
- * while the next one is read. A chunk that cannot be had fails its files and nothing else.
+ * For each batch of entries the writer says what each file needs; chunks of files that must be
+ * written are collected into a window, read together and written at their offsets as they arrive;
+ * then the window's files are completed while the next one is read. A chunk that cannot be had
+ * fails its files and nothing else.
  */
 
 import { MoyaiError, toMoyaiError } from '@moyai/protocol'
@@ -81,7 +82,10 @@ export class RestoreRun {
     this.#signal = signal
   }
 
-  /** Restores everything below the directory `root`. Rejects when nothing more can succeed: NO_SPACE, ABORTED. */
+  /**
+   * Restores everything below the directory `root`. Rejects when nothing more can succeed:
+   * NO_SPACE, ABORTED.
+   */
   async directory(root: Entry): Promise<void> {
     const { trees, selection } = this.#components
     const into = (path: readonly Uint8Array[]): boolean =>

@@ -1,4 +1,7 @@
-/** A window of the plan: the chunks that are read together, and what is complete when they are written. */
+/**
+ * A window of the plan: the chunks that are read together, and what is complete when they are
+ * written.
+ */
 
 import { toHex } from '@moyai/protocol'
 import type { Entry, Hole } from '@moyai/protocol'

@@ -1,9 +1,9 @@
 /**
  * Retrieve: snapshots listed, looked into and restored, every byte verified.
  *
- * What cannot be had is named path by path and everything else is restored; a restore that was interrupted goes on
- * where it was when it is run again. Absent today: dump of one file to a stream, mounts, and platforms other than
- * Linux beyond what Node itself can do there.
+ * What cannot be had is named path by path and everything else is restored; a restore that was
+ * interrupted goes on where it was when it is run again. Absent today: dump of one file to a
+ * stream, mounts, and platforms other than Linux beyond what Node itself can do there.
  */
 
 import { MoyaiError } from '@moyai/protocol'
@@ -77,8 +77,8 @@ export class RetrieveService {
   }
 
   /**
-   * What `SNAPSHOT[:PATH]` names. SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, PATH_UNKNOWN; UNRECOVERABLE when a directory
-   * on the way cannot be read.
+   * What `SNAPSHOT[:PATH]` names. SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS, PATH_UNKNOWN; UNRECOVERABLE
+   * when a directory on the way cannot be read.
    */
   async resolve(reference: string, signal: AbortSignal): Promise<Resolved> {
     const { snapshot, path } = parseReference(reference)
@@ -107,8 +107,9 @@ export class RetrieveService {
   }
 
   /**
-   * Restores into `params.to`. Resolves also when files could not be restored: they are in the summary and were told
-   * as events. Rejects when nothing can be done: what `resolve` throws, USAGE, BUSY, NO_SPACE, ABORTED, DISK.
+   * Restores into `params.to`. Resolves also when files could not be restored: they are in the
+   * summary and were told as events. Rejects when nothing can be done: what `resolve` throws,
+   * USAGE, BUSY, NO_SPACE, ABORTED, DISK.
    */
   async retrieve(params: RetrieveParams, control: RetrieveControl): Promise<RetrieveSummary> {
     const { to } = params

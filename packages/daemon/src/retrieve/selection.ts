@@ -2,7 +2,10 @@
 
 import { Excludes } from '../store/exclude.ts'
 
-/** See the head of this file. Patterns are those of `store --exclude`, relative to what is retrieved. */
+/**
+ * See the head of this file. Patterns are those of `store --exclude`, relative to what is
+ * retrieved.
+ */
 export class Selection {
   readonly #includes: Excludes | undefined
   readonly #excludes: Excludes
@@ -19,8 +22,9 @@ export class Selection {
   }
 
   /**
-   * `out`: neither this nor anything below it · `in`: wanted, with all below it that is not excluded · `maybe`: not
-   * itself, but something below may be. `isAboveIn`: a directory above was `in`.
+   * `out`: neither this nor anything below it · `in`: wanted, with all below it that is not
+   * excluded · `maybe`: not itself, but something below may be. `isAboveIn`: a directory above was
+   * `in`.
    */
   decide(
     path: readonly Uint8Array[],

@@ -5,7 +5,9 @@ import type { Clock, StripeDescriptor } from '@moyai/protocol'
 
 import type { ShardSource } from './ports.ts'
 
-/** How long a host may take: `stallMs` without a byte; `bytesPerSecond` is the slowest whole answer. */
+/**
+ * How long a host may take: `stallMs` without a byte; `bytesPerSecond` is the slowest whole answer.
+ */
 export type Patience = { stallMs: number; bytesPerSecond: number }
 
 /** While others could answer instead. */
@@ -28,8 +30,8 @@ export type ShardFetch = {
 const TICK_MS = 500
 
 /**
- * The bytes of the range, verified by the source against the stripe's signed hash of that shard. TIMED_OUT when the
- * host is slower than `patience`; otherwise what the source throws.
+ * The bytes of the range, verified by the source against the stripe's signed hash of that shard.
+ * TIMED_OUT when the host is slower than `patience`; otherwise what the source throws.
  */
 export async function fetchRange(o: ShardFetch): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(o.length)

@@ -1,5 +1,6 @@
 /**
- * Snapshots of this vault: listed from its log, named by id prefix or `latest`, and paths within them.
+ * Snapshots of this vault: listed from its log, named by id prefix or `latest`, and paths within
+ * them.
  */
 
 import {
@@ -80,7 +81,8 @@ export function parseReference(text: string): { snapshot: string; path: Uint8Arr
 }
 
 /**
- * The snapshot called `name`: `latest`, or the start of exactly one id. SNAPSHOT_UNKNOWN, SNAPSHOT_AMBIGUOUS.
+ * The snapshot called `name`: `latest`, or the start of exactly one id. SNAPSHOT_UNKNOWN,
+ * SNAPSHOT_AMBIGUOUS.
  */
 export async function findSnapshot(
   log: VaultLog,
@@ -112,8 +114,8 @@ export async function findSnapshot(
 }
 
 /**
- * The entry at `path` below the snapshot's root. Where there is none, a path that begins with the one stored folder's
- * own path is understood, too. PATH_UNKNOWN.
+ * The entry at `path` below the snapshot's root. Where there is none, a path that begins with the
+ * one stored folder's own path is understood, too. PATH_UNKNOWN.
  */
 export async function findPath(
   trees: TreeReader,
@@ -148,7 +150,10 @@ async function descend(
   return entry
 }
 
-/** `path` without the leading components of the single folder that was stored; undefined when it is not below it. */
+/**
+ * `path` without the leading components of the single folder that was stored; undefined when it is
+ * not below it.
+ */
 function withoutSource(snapshot: Snapshot, path: Uint8Array[]): Uint8Array[] | undefined {
   const [source, ...others] = snapshot.paths
   if (source === undefined || others.length > 0) return undefined
@@ -161,7 +166,10 @@ function withoutSource(snapshot: Snapshot, path: Uint8Array[]): Uint8Array[] | u
   return path.slice(above.length)
 }
 
-/** Raw names as a path for people and `--json`: UTF-8 where it is, with the replacement character where not. */
+/**
+ * Raw names as a path for people and `--json`: UTF-8 where it is, with the replacement character
+ * where not.
+ */
 export function shownPath(names: readonly Uint8Array[]): string {
   return names.map(shownName).join('/')
 }

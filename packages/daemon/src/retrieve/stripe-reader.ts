@@ -1,13 +1,15 @@
 /**
- * Stripe reader: any byte range of a pack, from whichever k hosts have it.
+ * The stripe reader gives any byte range of a pack, from whichever k hosts have it.
  *
- * Shard i < k is bytes [iS, (i+1)S) of the pack, so a range is first asked from the holders of the shards it lies in.
- * Where one is away, slow, damaged or lies, the same columns of other shards are fetched and the code, which works on
- * each byte column by itself, gives the lost ones. Every byte that enters the decoder was verified against the hash
- * that the vault's key signed, so a wrong answer costs time, never content.
+ * Shard i < k is bytes [iS, (i+1)S) of the pack, so a range is first asked from the holders of the
+ * shards it lies in. Where one is away, slow, damaged or lies, the same columns of other shards are
+ * fetched and the code, which works on each byte column by itself, gives the lost ones. Every byte
+ * that enters the decoder was verified against the hash that the vault's key signed, so a wrong
+ * answer costs time, never content.
  *
- * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking every host what it
- * has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for a rebuild, besides the range.
+ * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
+ * every host what it has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for
+ * a rebuild, besides the range.
  */
 
 import { assert, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
@@ -53,8 +55,8 @@ export class StripeReader {
   }
 
   /**
-   * The bytes of the pack's range, in memory of their own. UNRECOVERABLE when fewer than k shards could be had;
-   * its message says why each was not. ABORTED by the signal.
+   * The bytes of the pack's range, in memory of their own. UNRECOVERABLE when fewer than k shards
+   * could be had; its message says why each was not. ABORTED by the signal.
    */
   async read(
     stripe: StripeDescriptor,
@@ -84,7 +86,10 @@ export class StripeReader {
     throw failure ?? new MoyaiError('UNRECOVERABLE', 'the pack could not be read')
   }
 
-  /** All of `wanted`: directly where a holder answers, rebuilt where not. `found` is used and added to. */
+  /**
+   * All of `wanted`: directly where a holder answers, rebuilt where not. `found` is used and added
+   * to.
+   */
   async #attempt(attempt: Attempt, wanted: Wanted[], found: Columns[]): Promise<Columns[]> {
     const reasons = new Map<number, string>()
     const direct = await Promise.all(
@@ -179,8 +184,8 @@ export class StripeReader {
   }
 
   /**
-   * Fetches the columns of `candidates` until `gathered` has k shards. One more is asked for each that fails, and for
-   * each HEDGE_MS that pass: a host that stalls is gone round, not waited for.
+   * Fetches the columns of `candidates` until `gathered` has k shards. One more is asked for each
+   * that fails, and for each HEDGE_MS that pass: a host that stalls is gone round, not waited for.
    */
   async #gather(
     attempt: Attempt,

@@ -1,9 +1,10 @@
 /**
  * Tree reader: directories of a snapshot, page by page, in the order of the tree.
  *
- * Pages come through the chunk reader, so each byte is verified; the page decoder refuses names that are paths. What
- * is below a directory is walked depth-first with a bounded depth; the pages of its subdirectories are fetched ahead,
- * together. A directory that cannot be read is reported and passed over.
+ * Pages come through the chunk reader, so each byte is verified; the page decoder refuses names
+ * that are paths. What is below a directory is walked depth-first with a bounded depth; the pages
+ * of its subdirectories are fetched ahead, together. A directory that cannot be read is reported
+ * and passed over.
  */
 
 import { decodeChunkList, decodePage, HASH_BYTES, MoyaiError, toMoyaiError } from '@moyai/protocol'
@@ -35,7 +36,10 @@ export class TreeReader {
     this.#chunks = chunks
   }
 
-  /** Chunk ids of a file or directory, in pieces of at most a list page; views, good until the next piece. */
+  /**
+   * Chunk ids of a file or directory, in pieces of at most a list page; views, good until the next
+   * piece.
+   */
   async *ids(content: Content, signal: AbortSignal): AsyncGenerator<Uint8Array[]> {
     if (content.list === undefined) {
       yield splitIds(content.chunks ?? new Uint8Array())
@@ -73,8 +77,8 @@ export class TreeReader {
   }
 
   /**
-   * Everything below `root` (a directory), with an `enter` and a `leave` for it, too; directories for which `into`
-   * says false are passed over without a step.
+   * Everything below `root` (a directory), with an `enter` and a `leave` for it, too; directories
+   * for which `into` says false are passed over without a step.
    */
   async *walk(
     root: Entry,

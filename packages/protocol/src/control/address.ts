@@ -6,8 +6,9 @@ import { createHash } from 'node:crypto'
 const SOCKET_PATH_BYTES_MAX = 100
 
 /**
- * The socket of the state directory `home` (absolute path). A directory whose path is too long for a socket name gets
- * one under `temporary`, named by the hash of `home`; on Windows it is a named pipe.
+ * The socket of the state directory `home` (absolute path). A directory whose path is too long for
+ * a socket name gets one under `temporary`, named by the hash of `home`; on Windows it is a named
+ * pipe.
  */
 export function controlAddress(o: { home: string; platform: string; temporary: string }): string {
   const tag = createHash('sha256').update(o.home).digest('hex').slice(0, 24)

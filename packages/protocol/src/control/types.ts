@@ -1,9 +1,11 @@
 /**
- * The control socket: what the command and the daemon of one host say to one another (spec/control.md).
+ * The control socket: what the command and the daemon of one host say to one another
+ * (spec/control.md).
  *
- * Newline-delimited JSON over a Unix socket (0600) or a Windows named pipe. The client sends `ControlRequest` lines;
- * the daemon answers each with any number of `event` lines and then one `result` or `error` line of the same id.
- * A client that disconnects cancels what it asked for. Names inside results are those of `--json` (DESIGN §9).
+ * Newline-delimited JSON over a Unix socket (0600) or a Windows named pipe. The client sends
+ * `ControlRequest` lines; the daemon answers each with any number of `event` lines and then one
+ * `result` or `error` line of the same id. A client that disconnects cancels what it asked for.
+ * Names inside results are those of `--json` (DESIGN §9).
  */
 
 import type { ErrorCode } from '../errors.ts'
@@ -45,8 +47,8 @@ export type HostStatus = {
   /** Bytes. */
   offered: number
   /**
-   * Bytes of this vault's shards that it said it has; for the host itself: bytes it keeps for others. Null where it
-   * was not asked.
+   * Bytes of this vault's shards that it said it has; for the host itself: bytes it keeps for
+   * others. Null where it was not asked.
    */
   used: number | null
 }

@@ -1,4 +1,7 @@
-/** Which files of a snapshot are one file under several names (hard links), and where the first of them is now. */
+/**
+ * Which files of a snapshot are one file under several names (hard links), and where the first of
+ * them is now.
+ */
 
 import type { Entry } from '@moyai/protocol'
 
@@ -9,8 +12,8 @@ import type { Failure } from './types.ts'
 export type Placed = { directory: SafeDirectory; name: Uint8Array; identity: string }
 
 /**
- * Linked files known at once: about 40 MB. What comes beyond is restored as separate files, which have the same
- * bytes; so are links whose first name is outside what is being restored.
+ * Linked files known at once: about 40 MB. What comes beyond is restored as separate files, which
+ * have the same bytes; so are links whose first name is outside what is being restored.
  */
 const LINKED_MAX = 262_144
 
@@ -28,7 +31,10 @@ function keyOf(entry: Entry): string | undefined {
 export class LinkTable {
   readonly #groups = new Map<string, Group>()
 
-  /** `first` for a file that must be written, `later` for a further name of one that `first` will give. */
+  /**
+   * `first` for a file that must be written, `later` for a further name of one that `first` will
+   * give.
+   */
   begin(entry: Entry): 'first' | 'later' {
     const key = keyOf(entry)
     if (key === undefined) return 'first'
@@ -50,7 +56,10 @@ export class LinkTable {
     if (group !== undefined) group.state ??= failure
   }
 
-  /** Where the first name is, or why it could not be restored. Counts the names, to forget those complete. */
+  /**
+   * Where the first name is, or why it could not be restored. Counts the names, to forget those
+   * complete.
+   */
   first(entry: Entry): Placed | Failure {
     const key = keyOf(entry)
     const group = this.#group(entry)

@@ -1,10 +1,11 @@
 /**
  * Directories of the target, each opened once without following symlinks.
  *
- * A restore must not write outside its target, whatever is planted there before or meanwhile. So a child is opened
- * only through its parent's descriptor with O_DIRECTORY and O_NOFOLLOW (`/proc/self/fd/N/name` is openat), and what
- * the descriptor names cannot be swapped for a symlink afterwards. Without /proc the same opens check each component
- * by its path. At most OPEN_MAX descriptors are held; a closed one is opened again the same way.
+ * A restore must not write outside its target, whatever is planted there before or meanwhile. So a
+ * child is opened only through its parent's descriptor with O_DIRECTORY and O_NOFOLLOW
+ * (`/proc/self/fd/N/name` is openat), and what the descriptor names cannot be swapped for a symlink
+ * afterwards. Without /proc the same opens check each component by its path. At most OPEN_MAX
+ * descriptors are held; a closed one is opened again the same way.
  *
  * Synchronous: it lives in the writer's worker thread.
  */
@@ -46,8 +47,8 @@ export class SafeTree {
   readonly #open = new Map<SafeDirectory, number>()
 
   /**
-   * Makes the directory `path` if need be and opens it; symlinks in `path` itself are the caller's wish. TARGET_EXISTS
-   * when something else is there, DISK when it cannot be made or opened.
+   * Makes the directory `path` if need be and opens it; symlinks in `path` itself are the caller's
+   * wish. TARGET_EXISTS when something else is there, DISK when it cannot be made or opened.
    */
   constructor(path: string, openMax: number = OPEN_MAX) {
     const made = !existsSync(path)
@@ -66,8 +67,8 @@ export class SafeTree {
   }
 
   /**
-   * The directory `name` in `parent`, made (0700) when it is not there. TARGET_UNSAFE when a symlink is in its
-   * place, TARGET_EXISTS when anything else is.
+   * The directory `name` in `parent`, made (0700) when it is not there. TARGET_UNSAFE when a
+   * symlink is in its place, TARGET_EXISTS when anything else is.
    */
   child(parent: SafeDirectory, name: Uint8Array): SafeDirectory {
     assert(name.length > 0 && !name.includes(0x2f), 'a single component')
@@ -85,8 +86,8 @@ export class SafeTree {
   }
 
   /**
-   * A path for `name` in `directory` (or for the directory itself), good until the next OPEN_MAX calls: use it at
-   * once. TARGET_UNSAFE when the directory was replaced by a symlink meanwhile.
+   * A path for `name` in `directory` (or for the directory itself), good until the next OPEN_MAX
+   * calls: use it at once. TARGET_UNSAFE when the directory was replaced by a symlink meanwhile.
    */
   path(directory: SafeDirectory, name?: Uint8Array): Buffer {
     const fd = this.descriptor(directory)

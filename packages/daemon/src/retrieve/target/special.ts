@@ -13,8 +13,9 @@ import { lstatOf, removeIfThere, temporaryName } from './target-file.ts'
 import type { OverwriteMode } from './types.ts'
 
 /**
- * Makes what `entry` names in `directory`; returns what of its metadata could not be kept, or `skipped`.
- * DISK when this machine or its rights do not allow such a file, TARGET_EXISTS when a directory is in its place.
+ * Makes what `entry` names in `directory`; returns what of its metadata could not be kept, or
+ * `skipped`. DISK when this machine or its rights do not allow such a file, TARGET_EXISTS when a
+ * directory is in its place.
  */
 export function makeOther(
   tree: SafeTree,

@@ -1,8 +1,9 @@
 /**
- * One file of the target in the making: a temporary file in the same directory, renamed when it is whole.
+ * One file of the target in the making: a temporary file in the same directory, renamed when it is
+ * whole.
  *
- * The temporary name follows from the file's name, so that a run after an interruption finds what the former wrote;
- * every part of it is checked against its chunk id before it is trusted.
+ * The temporary name follows from the file's name, so that a run after an interruption finds what
+ * the former wrote; every part of it is checked against its chunk id before it is trusted.
  */
 
 import { createHash } from 'node:crypto'
@@ -39,7 +40,9 @@ export function lstatOf(path: Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false })
 }
 
-/** What a failed call means to the person: no space stops the run, anything else concerns one file. */
+/**
+ * What a failed call means to the person: no space stops the run, anything else concerns one file.
+ */
 export function failureOf(error: unknown): Failure {
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'ENOSPC' || code === 'EDQUOT') {
@@ -57,8 +60,8 @@ export function hasPartial(tree: SafeTree, file: TargetFile): boolean {
 }
 
 /**
- * Opens the temporary file for reading and writing; the caller closes it. The first time it is made anew (O_EXCL)
- * unless `partial`; later it must still be the same file.
+ * Opens the temporary file for reading and writing; the caller closes it. The first time it is made
+ * anew (O_EXCL) unless `partial`; later it must still be the same file.
  */
 export function openTemporary(tree: SafeTree, file: TargetFile): number {
   const path = tree.path(file.directory, temporaryName(file.entry.name))

@@ -1,12 +1,14 @@
 /**
  * Target writer: makes the files of a restore, synchronously, in a worker thread.
  *
- * Three steps for each window of the plan: `prepare` decides what each file needs, `write` puts verified bytes at
- * their offsets in temporary files, `finish` gives metadata, syncs and renames, makes links and special files, and
- * closes directories. A file appears under its name only when it is whole; holes stay holes because nothing is
- * written there. A failure concerns its own file, except that without space nothing more can succeed.
+ * Three steps for each window of the plan: `prepare` decides what each file needs, `write` puts
+ * verified bytes at their offsets in temporary files, `finish` gives metadata, syncs and renames,
+ * makes links and special files, and closes directories. A file appears under its name only when it
+ * is whole; holes stay holes because nothing is written there. A failure concerns its own file,
+ * except that without space nothing more can succeed.
  *
- * Nothing is ever opened through a symlink, and the planner asks for those of a directory after all else in it.
+ * Nothing is ever opened through a symlink, and the planner asks for those of a directory after all
+ * else in it.
  */
 
 import {
@@ -100,8 +102,8 @@ export class TargetWriter {
   }
 
   /**
-   * Which `parts` of the file are right already: in the file that is there (`target`), or in what an interrupted
-   * run or this one wrote (`temporary`).
+   * Which `parts` of the file are right already: in the file that is there (`target`), or in what
+   * an interrupted run or this one wrote (`temporary`).
    */
   matches(file: number, where: 'target' | 'temporary', parts: readonly T.Part[]): boolean[] {
     const state = this.#file(file)
@@ -255,7 +257,10 @@ export class TargetWriter {
     closeSync(fd)
   }
 
-  /** Length and metadata of every file that is whole, and all of it on the disk before the first rename. */
+  /**
+   * Length and metadata of every file that is whole, and all of it on the disk before the first
+   * rename.
+   */
   #seal(items: readonly T.FinishItem[]): T.FinishResult[] {
     const { syncFileSystem } = syscalls()
     const whole = items.filter((item) => item.op === 'file').length
@@ -352,7 +357,10 @@ export class TargetWriter {
     else if (made.length > 0) result.notKept = made
   }
 
-  /** The directory is complete: its own metadata, unless it was there before and is to be left alone. */
+  /**
+   * The directory is complete: its own metadata, unless it was there before and is to be left
+   * alone.
+   */
   #leave(number: number, entry: Entry | undefined, result: T.FinishResult): void {
     const directory = defined(this.#directories.get(number), 'the directory')
     this.#directories.delete(number)

@@ -13,14 +13,18 @@ export type Part = {
   extents: readonly Hole[]
 }
 
-/** A thing of the tree, in tree order. Numbers name directories (0 is the target itself) and files of this run. */
+/**
+ * A thing of the tree, in tree order. Numbers name directories (0 is the target itself) and files
+ * of this run.
+ */
 export type PrepareItem =
   | { op: 'enter'; directory: number; parent: number; name: Uint8Array; lazy: boolean }
   | { op: 'file'; file: number; directory: number; entry: Entry }
 
 /**
- * What is to be done for a file: `write` all of it · `resume`: some of it may be there from an interrupted run ·
- * `compare`: a file of that size and time is there, its content decides · `skip` · `link` to one already there.
+ * What is to be done for a file: `write` all of it · `resume`: some of it may be there from an
+ * interrupted run · `compare`: a file of that size and time is there, its content decides · `skip`
+ * · `link` to one already there.
  */
 export type FileAction = 'write' | 'resume' | 'compare' | 'skip' | 'link'
 
@@ -42,7 +46,10 @@ export type FinishResult = { failure?: Failure; skipped?: true; notKept?: string
 /** One piece of a buffer that is to be written. */
 export type Piece = { file: number; at: number; offset: number; length: number }
 
-/** A copy of `entry` whose byte fields pin no page: what is kept beyond the page, or posted to another thread. */
+/**
+ * A copy of `entry` whose byte fields pin no page: what is kept beyond the page, or posted to
+ * another thread.
+ */
 export function detachEntry(entry: Entry): Entry {
   const copy: Entry = { ...entry, name: copyBytes(entry.name) }
   if (entry.target !== undefined) copy.target = copyBytes(entry.target)

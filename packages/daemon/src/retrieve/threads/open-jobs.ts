@@ -1,8 +1,9 @@
 /**
  * What the opening threads do: rebuild lost ranges of shards, and open blobs.
  *
- * A blob is opened under the key of its pack, decompressed to exactly the length its entry says, and each wanted
- * chunk is hashed and compared with its id: only bytes that were checked leave here.
+ * A blob is opened under the key of its pack, decompressed to exactly the length its entry says,
+ * and each wanted chunk is hashed and compared with its id: only bytes that were checked leave
+ * here.
  */
 
 import {

@@ -1,8 +1,8 @@
 /**
  * Calls into a worker thread: numbered requests, answers in any order, errors as MoyaiError again.
  *
- * Large buffers are transferred, not copied. A thread that dies fails what it had in hand; the next call starts a
- * new one.
+ * Large buffers are transferred, not copied. A thread that dies fails what it had in hand; the next
+ * call starts a new one.
  */
 
 import { parentPort, Worker } from 'node:worker_threads'
@@ -96,7 +96,10 @@ export class Thread<M extends Methods> {
   }
 }
 
-/** The module beside `base` (its `import.meta.url`): TypeScript in a checkout, JavaScript when it was built. */
+/**
+ * The module beside `base` (its `import.meta.url`): TypeScript in a checkout, JavaScript when it
+ * was built.
+ */
 export function threadModule(name: string, base: string): URL {
   return new URL(`${name}.${base.endsWith('.ts') ? 'ts' : 'js'}`, base)
 }
