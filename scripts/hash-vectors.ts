@@ -4,19 +4,9 @@
  * merely repeat what the kernels think.
  */
 
-import { createRequire } from 'node:module'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { alignedRange, groupHashes, sliceProof, toHex } from '@moyai/protocol'
-
-type Native = {
-  blake3(bytes: Uint8Array): Uint8Array
-  Blake3Hasher: {
-    newKeyed(key: Uint8Array): { update(bytes: Uint8Array): { digestBuffer(): Uint8Array } }
-  }
-}
-
-const protocolRequire = createRequire(new URL('../packages/protocol/package.json', import.meta.url))
-const native = protocolRequire('@napi-rs/blake-hash') as Native
+import { native } from './native-blake3.ts'
 
 function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return native.Blake3Hasher.newKeyed(Buffer.from(key)).update(bytes).digestBuffer()

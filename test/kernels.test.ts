@@ -1,21 +1,11 @@
 /** What the kernels' own tests cannot do in a process without native code and compiler. */
 
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { blake3, blake3Keyed } from '@moyai/protocol'
+import { native } from '../scripts/native-blake3.ts'
 import { compileKernel, KERNELS, readRepositoryFile } from '../scripts/kernels.ts'
-
-type Native = {
-  blake3(bytes: Uint8Array): Uint8Array
-  Blake3Hasher: {
-    newKeyed(key: Uint8Array): { update(bytes: Uint8Array): { digestBuffer(): Uint8Array } }
-  }
-}
-
-const protocolRequire = createRequire(new URL('../packages/protocol/package.json', import.meta.url))
-const native = protocolRequire('@napi-rs/blake-hash') as Native
 
 for (const { source, target } of KERNELS) {
   test(`kernels: ${target} is what ${source} compiles to`, async () => {

@@ -47,7 +47,7 @@ function tidyLine(path: string, line: string, core: boolean): string[] {
   const problems: string[] = []
   // A sentence in a template or string cannot be wrapped without hurting it.
   const text = /['"`]/.test(line) || line.includes('https://')
-  if (!text && [...line].length > LINE_COLUMNS_MAX)
+  if (!text && Array.from(line).length > LINE_COLUMNS_MAX)
     problems.push(`over ${LINE_COLUMNS_MAX} columns`)
   for (const [pattern, instead] of core ? [...BANNED, ...BANNED_IN_PROTOCOL] : BANNED) {
     if (pattern.test(line)) problems.push(`${pattern.source} is banned, use ${instead}`)

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { FRAME_BYTES_MAX, fromHex, isMoyaiError, toHex } from '@moyai/protocol'
+import { FRAME_BYTES_MAX, fromHex, MoyaiError, toHex } from '@moyai/protocol'
 import * as fc from 'fast-check'
+import { outcome } from '../testing/outcome.ts'
 import {
   decodeCredit,
   decodeFrameHeader,
@@ -17,7 +18,6 @@ import {
 } from './frame.ts'
 import { decodeError, decodeHello, encodeError, encodeHello, ownHello } from './lane-messages.ts'
 import { ERROR_BYTES_MAX, HELLO_BYTES_MAX, REQUEST_ID_MAX } from './limits.ts'
-import { MoyaiError } from '@moyai/protocol'
 
 type HeaderVector = { name: string; header: string; expect: string; frame?: FrameHeader }
 type BodyVector = { name: string; kind: 'hello' | 'error' | 'credit'; body: string; expect: string }
@@ -30,17 +30,6 @@ type Vectors = {
 const vectors = JSON.parse(
   readFileSync(new URL('../../../../test/vectors/wire/frames.json', import.meta.url), 'utf8'),
 ) as Vectors
-
-/** "ok", or the code of the error that `act` throws. */
-function outcome(act: () => unknown): string {
-  try {
-    act()
-    return 'ok'
-  } catch (error) {
-    assert.ok(isMoyaiError(error))
-    return error.code
-  }
-}
 
 test('goal: every header vector decodes to its frame or is refused with its code', () => {
   for (const vector of vectors.headers) {

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { fromHex, isMoyaiError } from '@moyai/protocol'
+import { fromHex } from '@moyai/protocol'
 import * as fc from 'fast-check'
+import { outcome } from '../../testing/outcome.ts'
 import {
   decodeGetResponse,
   decodeInventoryResponse,
@@ -34,16 +35,6 @@ type Vector = { name: string; kind: keyof typeof DECODERS; body: string; expect:
 
 const path = new URL('../../../../../test/vectors/wire/shard.json', import.meta.url)
 const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: Vector[] }
-
-function outcome(act: () => unknown): string {
-  try {
-    act()
-    return 'ok'
-  } catch (error) {
-    assert.ok(isMoyaiError(error))
-    return error.code
-  }
-}
 
 test('goal: every vector is accepted or refused with its code, and so is every truncation', () => {
   for (const { name, kind, body, expect } of cases) {
