@@ -1,4 +1,5 @@
-// Goal: a small change of a big file costs a few chunks, and resumed or repeated retrieves fetch only what is not there.
+// Goal: a small change of a big file costs a few chunks, and resumed or repeated retrieves fetch
+// only what is not there.
 import assert from 'node:assert/strict'
 import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
