@@ -53,6 +53,8 @@ Exit codes: 0 exact · 3 some files could not be written (listed) · 22 data is 
         onEvent: (event) => {
           output.message(event)
           if (event.message_type === 'error') {
+            // What is lost is listed at the end; why, shard by shard, only who asks wants to know.
+            if (event.error.code === 'UNRECOVERABLE' && output.verbosity === 0) return
             output.warn(`${printable(event.item, 500)}: ${printable(event.error.message, 500)}`)
             return
           }

@@ -116,14 +116,32 @@ function report(summary: StoreSummary, output: Output): void {
       `protected: every shard is on disk at its holder; ${summary.confirmed_by} of ${count(summary.reachable_hosts, 'reachable host')} confirmed the snapshot`,
     )
   } else {
-    output.warn(
-      `${summary.state}: the snapshot is committed, but ${count(summary.missing_shards, 'shard')} found no host yet`,
-      'they are placed by themselves when more hosts are reachable; moyai status shows how it stands',
-    )
+    const { reason, hint } = shortcoming(summary)
+    output.warn(`${summary.state}: the snapshot is committed, but ${reason}`, hint)
   }
   if (summary.error_count > 0) {
     output.warn(
       `${count(summary.error_count, 'file')} could not be read and ${summary.error_count === 1 ? 'is' : 'are'} not in the snapshot`,
     )
+  }
+}
+
+/** Why a committed snapshot is not protected, and what helps. */
+function shortcoming(summary: StoreSummary): { reason: string; hint: string } {
+  if (summary.missing_shards > 0) {
+    return {
+      reason: `${count(summary.missing_shards, 'shard')} found no host yet`,
+      hint: 'they are placed by themselves when more hosts are reachable; moyai status shows how it stands',
+    }
+  }
+  if (summary.confirmed_by * 2 <= summary.reachable_hosts) {
+    return {
+      reason: `only ${summary.confirmed_by} of ${count(summary.reachable_hosts, 'reachable host')} confirmed it`,
+      hint: 'it is sent to the others again by itself; moyai status shows how it stands',
+    }
+  }
+  return {
+    reason: 'this pool is too small to survive what the policy asks for',
+    hint: 'add hosts with moyai pool invite; moyai status says what could be lost',
   }
 }

@@ -126,7 +126,7 @@ export class Host {
   #checkListening(): void {
     if (this.#listenCount === 0 || this.#node.getMultiaddrs().length > this.#announceCount) return
     throw new MoyaiError('CONFIG_INVALID', 'cannot listen on any of the configured addresses', {
-      hint: 'another program, or another moyai daemon, may be using the port',
+      hint: 'another program or moyai daemon may use the port: set network.listen in config.toml to another',
     })
   }
 
