@@ -1,16 +1,18 @@
 /**
  * SIGKILL of the storing daemon at random moments of a store, restart, store again, check.
  *
- * `node bench/kill-loop.ts FOLDER [--rounds 20] [--seed N]`: each round kills once at a random time
- * within the length of an undisturbed store of FOLDER (measured first, in another pool), then the
- * last store must complete, `check --read-data` must be clean, no shard may belong to no stripe,
- * and the retrieved copy must be identical.
+ * `node bench/kill-loop.ts [--rounds 20] [--mib 64] [--seed N] [--folder DIR]`: each round adds
+ * `--mib` MiB of files that no chunk is known of, kills the storing daemon at a random time within
+ * the length of the first, undisturbed store, starts it again and stores again, which must end
+ * protected. At the end `check --read-data` must be clean, no shard may belong to no stripe or be
+ * kept twice, and the retrieved copy must be identical. Ends with 1 otherwise.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
-import { readdirSync } from 'node:fs'
+import { createCipheriv } from 'node:crypto'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { Cluster, type ClusterHost } from '@moyai/cli/cluster'
@@ -23,15 +25,14 @@ const SPECS = ['a', 'b', 'c', 'd', 'e', 'f'].map((name, i) => ({
   provider: i < 3 ? 'one' : 'two',
 }))
 
-const { values, positionals } = parseArgs({
+const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '20' },
+    mib: { type: 'string', default: '64' },
     seed: { type: 'string', default: '1' },
     folder: { type: 'string' },
   },
-  allowPositionals: true,
 })
-const source = resolve(positionals[0] ?? '.')
 const rounds = Number(values.rounds)
 let state = Number(values.seed) >>> 0 || 1
 
@@ -56,6 +57,19 @@ function store(owner: ClusterHost): Promise<StoreSummary> {
   })
 }
 
+/** Files of all sizes, of bytes that no round before had. */
+function addFiles(round: number, bytes: number): void {
+  const folder = join(source, `round-${round}`)
+  mkdirSync(folder, { recursive: true })
+  const key = Buffer.alloc(16, round + 1)
+  const cipher = createCipheriv('aes-128-ctr', key, Buffer.alloc(16))
+  for (let left = bytes, file = 0; left > 0; file++) {
+    const length = Math.min(left, 1 + Math.floor(random() ** 4 * 12 * 1024 * 1024))
+    writeFileSync(join(folder, `file-${file}`), cipher.update(Buffer.alloc(length)))
+    left -= length
+  }
+}
+
 /** Distinct packs, and shard files, that the holders have. */
 function kept(cluster: Cluster): { packs: number; files: number } {
   const packs = new Set<string>()
@@ -75,21 +89,19 @@ function kept(cluster: Cluster): { packs: number; files: number } {
 }
 
 const folder = await mkdtemp(join(values.folder ?? tmpdir(), 'moyai-kill-'))
-const calm = new Cluster(join(folder, 'calm'), SPECS)
+const source = join(folder, 'source')
+const bytes = Number(values.mib) * 1024 * 1024
 const cluster = new Cluster(join(folder, 'hosts'), SPECS)
 let failed = false
 try {
-  await calm.start('calm')
-  const undisturbed = await store(calm.hosts[0] as ClusterHost)
-  say(
-    `undisturbed: ${undisturbed.total_duration.toFixed(1)} s, ${undisturbed.bytes_sent} bytes sent`,
-  )
-  await calm.remove()
-
   await cluster.start('kill')
   const owner = cluster.hosts[0] as ClusterHost
+  addFiles(0, bytes)
+  const calm = await store(owner)
+  say(`undisturbed: ${calm.total_duration.toFixed(1)} s, ${calm.shards_sent} shards sent`)
   for (let round = 1; round <= rounds; round++) {
-    const afterMs = random() * undisturbed.total_duration * 1000
+    addFiles(round, bytes)
+    const afterMs = random() * calm.total_duration * 1000
     const timer = setTimeout(() => void owner.kill(), afterMs)
     const outcome = await store(owner).then(
       () => 'completed before the kill',
@@ -97,14 +109,17 @@ try {
     )
     clearTimeout(timer)
     await owner.kill()
+    const before = kept(cluster).files
     await owner.start()
     await cluster.connected()
+    const again = await store(owner)
     const { packs, files } = kept(cluster)
+    if (again.state !== 'protected') failed = true
     say(
-      `round ${round}: ${outcome} after ${(afterMs / 1000).toFixed(2)} s; ${packs} packs, ${files} shards`,
+      `round ${round}: ${outcome} after ${(afterMs / 1000).toFixed(2)} s with ${before} shards kept; ` +
+        `then ${again.shards_sent} sent, ${again.state}; ${packs} packs, ${files} shards`,
     )
   }
-  const last = await store(owner)
   const check = await owner.client.call('check', { readData: true })
   const { packs, files } = kept(cluster)
   const copy = join(folder, 'copy')
@@ -118,17 +133,12 @@ try {
     dryRun: false,
   })
   const { differences } = await compareFolders(source, copy)
-  say(`last store: ${last.state}, ${last.bytes_sent} bytes sent`)
-  say(
-    `check: ${check.num_problems} problems, ${check.stripes.total} stripes; holders: ${packs} packs, ${files} shards`,
-  )
-  say(`copy: ${differences.length} differences`)
   const orphans = packs - check.stripes.total
-  say(`packs at holders that the vault does not know: ${orphans}`)
-  failed =
-    last.state !== 'protected' || check.num_problems > 0 || differences.length > 0 || orphans !== 0
+  say(`check: ${check.num_problems} problems, ${check.stripes.total} stripes, all read back`)
+  say(`holders: ${packs} packs, ${files} shards; packs that the vault does not know: ${orphans}`)
+  say(`copy: ${differences.length} differences`)
+  if (check.num_problems > 0 || differences.length > 0 || orphans !== 0) failed = true
 } finally {
-  await calm.remove()
   await cluster.remove()
   await rm(folder, { recursive: true, force: true })
 }
