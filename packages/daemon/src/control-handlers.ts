@@ -13,6 +13,7 @@ import {
   toMoyaiError,
 } from '@moyai/protocol'
 
+import { trimmed } from './allocator.ts'
 import type { CheckService } from './check/index.ts'
 import type { ControlHandlers } from './control-server/index.ts'
 import { eventStream } from './event-stream.ts'
@@ -93,13 +94,13 @@ function vaultHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Va
       if (!wait) return storeDetached(c, request)
       return yield* eventStream(async (onEvent): Promise<StoreSummary> => {
         await c.vault.ensure(signal)
-        return c.store.store(request, { signal, onEvent })
+        return trimmed(() => c.store.store(request, { signal, onEvent }))
       })
     },
     async *retrieve(params, { signal }) {
       return yield* eventStream(async (onEvent): Promise<RetrieveSummary> => {
         await c.vault.ensure(signal)
-        return c.retrieve.retrieve(params, { signal, onEvent })
+        return trimmed(() => c.retrieve.retrieve(params, { signal, onEvent }))
       })
     },
     async *snapshots(_params, { signal }) {
@@ -121,7 +122,7 @@ function vaultHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Va
     async *check(params, { signal }) {
       const summary = yield* eventStream(async (onEvent): Promise<CheckSummary> => {
         await c.vault.ensure(signal)
-        return c.check.check(params, { signal, onEvent })
+        return trimmed(() => c.check.check(params, { signal, onEvent }))
       })
       if (params.readData && summary.num_problems === 0) await c.status.noteReadData()
       return summary
@@ -137,7 +138,7 @@ function storeDetached(c: HandlerComponents, request: StoreRequest): StoreSummar
   const forever = new AbortController().signal
   c.vault
     .ensure(forever)
-    .then(() => c.store.store(request))
+    .then(() => trimmed(() => c.store.store(request)))
     .then((summary) => c.logger.info({ snapshot: summary.snapshot_id }, 'stored'))
     .catch((error: unknown) => {
       c.logger.error(errorFields(toMoyaiError(error)), 'the store that nobody waited for failed')

@@ -13,6 +13,7 @@ import {
   toHex,
 } from '@moyai/protocol'
 
+import { limitAllocator } from './allocator.ts'
 import { CheckService } from './check/index.ts'
 import { systemClock } from './clock.ts'
 import { loadCodec } from './codec.ts'
@@ -54,6 +55,7 @@ export type DaemonOptions = {
  * DISK and the like when it cannot start.
  */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
+  limitAllocator()
   await using home = await openHome(options.home)
   using file = new LogFile({
     folder: home.paths.log,

@@ -8,6 +8,8 @@ import { Thread, threadModule } from './thread.ts'
 
 /** More threads than this open faster than any network delivers. */
 const THREADS_MAX = 4
+/** A thread is started in 50 ms and keeps some 40 MiB. */
+const IDLE_MS = 3000
 
 /** Where blobs are opened: the pool, or the calling thread itself in a test. */
 export type Opening = {
@@ -15,7 +17,7 @@ export type Opening = {
   rebuild(job: RebuildJob): Promise<Uint8Array>
 }
 
-/** See the head of this file. Threads start at the first call. */
+/** See the head of this file. Threads start when they are called and end when nothing is left to do. */
 export class OpeningPool implements Opening {
   readonly #threads: Thread<OpenMethods>[]
 
@@ -23,7 +25,7 @@ export class OpeningPool implements Opening {
   constructor(keys: OpenKeys, threads: number = availableParallelism() - 1) {
     const count = Math.min(Math.max(threads, 1), THREADS_MAX)
     const url = threadModule('./open-thread', import.meta.url)
-    this.#threads = Array.from({ length: count }, () => new Thread<OpenMethods>(url, keys))
+    this.#threads = Array.from({ length: count }, () => new Thread<OpenMethods>(url, keys, IDLE_MS))
   }
 
   /** Takes over the memory of `job.bytes`. */

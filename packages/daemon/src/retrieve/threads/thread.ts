@@ -23,19 +23,32 @@ export type Transfer = readonly ArrayBuffer[]
 type ArgumentOf<M extends Methods, N extends keyof M> = Parameters<M[N]>[0]
 type ResultOf<M extends Methods, N extends keyof M> = ReturnType<M[N]>['result']
 
+/**
+ * Large buffers are outside the heap. Left to itself, V8 lets the young objects of each thread fill
+ * 64 MiB before it looks at them.
+ */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 6 }
+
 /** One worker thread that serves the methods `M`. */
 export class Thread<M extends Methods> {
   readonly #url: URL
   readonly #data: unknown
+  readonly #idleMs: number | undefined
   readonly #waiting = new Map<number, Waiting>()
   #worker: Worker | undefined
+  #idle: NodeJS.Timeout | undefined
   #next = 0
   #closed = false
 
-  /** `url`: the module that calls `serveThread`; `data`: what it finds as `workerData`. */
-  constructor(url: URL, data: unknown) {
+  /**
+   * `url`: the module that calls `serveThread`; `data`: what it finds as `workerData`. With
+   * `idleMs` the thread ends when it had nothing to do for so long, and its memory is given back;
+   * the next call starts another.
+   */
+  constructor(url: URL, data: unknown, idleMs?: number) {
     this.#url = url
     this.#data = data
+    this.#idleMs = idleMs
   }
 
   /** Requests that have no answer yet. */
@@ -50,6 +63,7 @@ export class Thread<M extends Methods> {
   ): Promise<ResultOf<M, N>> {
     if (this.#closed) return Promise.reject(new MoyaiError('ABORTED', 'the thread was closed'))
     const worker = (this.#worker ??= this.#start())
+    clearTimeout(this.#idle)
     const id = this.#next++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
@@ -62,6 +76,7 @@ export class Thread<M extends Methods> {
   /** Ends the thread; what it had in hand is rejected with ABORTED. */
   async close(): Promise<void> {
     this.#closed = true
+    clearTimeout(this.#idle)
     const worker = this.#worker
     this.#worker = undefined
     this.#fail(new MoyaiError('ABORTED', 'the thread was closed'))
@@ -69,11 +84,17 @@ export class Thread<M extends Methods> {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#url, { workerData: this.#data })
+    const worker = new Worker(this.#url, {
+      workerData: this.#data,
+      resourceLimits: RESOURCE_LIMITS,
+    })
     worker.on('message', (reply: Reply) => this.#settle(reply))
-    worker.on('error', (error) => this.#fail(toMoyaiError(error)))
+    worker.on('error', (error) => {
+      if (this.#worker === worker) this.#fail(toMoyaiError(error))
+    })
     worker.on('exit', () => {
-      if (this.#worker === worker) this.#worker = undefined
+      if (this.#worker !== worker) return // it was ended: a later one may be at work
+      this.#worker = undefined
       this.#fail(new MoyaiError('INTERNAL', 'a worker thread ended'))
     })
     return worker
@@ -84,9 +105,20 @@ export class Thread<M extends Methods> {
     if (waiting === undefined) return
     this.#waiting.delete(reply.id)
     // a thread that waits for work does not keep the process alive, one that works does
-    if (this.#waiting.size === 0) this.#worker?.unref()
+    if (this.#waiting.size === 0) this.#rest()
     if ('error' in reply) waiting.reject(new MoyaiError(reply.error.code, reply.error.message))
     else waiting.resolve(reply.result)
+  }
+
+  #rest(): void {
+    const worker = this.#worker
+    worker?.unref()
+    if (this.#idleMs === undefined) return
+    clearTimeout(this.#idle)
+    this.#idle = setTimeout(() => {
+      this.#worker = undefined
+      void worker?.terminate()
+    }, this.#idleMs).unref()
   }
 
   #fail(error: MoyaiError): void {
