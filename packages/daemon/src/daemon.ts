@@ -222,6 +222,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       clock,
       log,
       pool: () => membership.state(),
+      ensure: (signal) => vault.ensure(signal),
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
       alarms: () => alarmsOf(membership, clock.now()),

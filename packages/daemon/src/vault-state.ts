@@ -4,7 +4,14 @@
  * made true.
  */
 
-import { openLogEntry, openSnapshot, toHex, type VaultBundle, vaultSigner } from '@moyai/protocol'
+import {
+  isMoyaiError,
+  openLogEntry,
+  openSnapshot,
+  toHex,
+  type VaultBundle,
+  vaultSigner,
+} from '@moyai/protocol'
 
 import type { Logger } from './logger.ts'
 import type { Membership } from './membership/index.ts'
@@ -58,13 +65,23 @@ export class VaultState {
   /**
    * Pulls the log when it was lost and rebuilds the index when the log names packs that it does not
    * know. What cannot be reached is left out and tried again next time. One at a time; callers at
-   * once share it.
+   * once share it. Resolves with whether the log here is known to be whole.
    */
-  ensure(signal: AbortSignal): Promise<void> {
-    this.#running ??= this.#ensure(signal).finally(() => {
-      this.#running = undefined
-    })
-    return this.#running
+  async ensure(signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      this.#running ??= this.#ensure(signal).finally(() => {
+        this.#running = undefined
+      })
+      try {
+        await this.#running
+        break
+      } catch (error) {
+        // The caller that began it went away; the others still need it.
+        if (signal.aborted || !isMoyaiError(error, 'ABORTED')) throw error
+      }
+    }
+    const { membership } = this.#c
+    return membership.state() === undefined || membership.ownLog.isComplete()
   }
 
   async #ensure(signal: AbortSignal): Promise<void> {

@@ -40,6 +40,11 @@ export type StatusComponents = {
   log: VaultLog
   /** Undefined while this host is in no pool. */
   pool: () => PoolState | undefined
+  /**
+   * Brings log and index in line with the pool where they are not; whether the log is known to be
+   * whole.
+   */
+  ensure: (signal: AbortSignal) => Promise<boolean>
   /** Hosts (hex) whose receipts for the newest entry of this vault's log are here. */
   confirmations: () => Promise<readonly string[]>
   /** Bytes that this host keeps for others. */
@@ -63,8 +68,9 @@ export class StatusService {
   }
 
   /** Gathers the evidence and judges it; reads every host's inventory of this vault. */
-  async status(signal?: AbortSignal): Promise<StatusResult> {
+  async status(signal: AbortSignal): Promise<StatusResult> {
     const { clock, network } = this.#c
+    const logKnown = await this.#c.ensure(signal)
     const state = this.#c.pool()
     const self = toHex(network.self)
     const newest = await this.#newestSnapshots()
@@ -79,6 +85,7 @@ export class StatusService {
     const confirmed = await this.#c.confirmations()
     const protection = assessor.result({
       snapshots: newest.count,
+      logKnown,
       reachable: evidence.answered.size,
       confirmed: confirmed.filter((host) => evidence.answered.has(host)).length,
       nowMs: clock.now(),
@@ -118,7 +125,7 @@ export class StatusService {
   async #gather(
     assessor: ProtectionAssessor,
     lastReadDataAt: number,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
   ): Promise<Evidence> {
     return gatherEvidence(assessor, {
       vault: vaultSigner(this.#o.bundle).publicKey,
@@ -126,7 +133,7 @@ export class StatusService {
       network: this.#c.network,
       clock: this.#c.clock,
       lastReadDataAt,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     })
   }
 

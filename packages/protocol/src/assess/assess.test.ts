@@ -18,6 +18,7 @@ const NAMES = new Map(HOSTS.map(({ id }) => [id, `host-${id}`]))
 const NOW = 1_000_000_000_000
 const FACTS: AssessFacts = {
   snapshots: 1,
+  logKnown: true,
   reachable: 5,
   confirmed: 5,
   nowMs: NOW,
@@ -43,6 +44,7 @@ function judge(stripes: StripeEvidence[], facts: Partial<AssessFacts> = {}) {
 
 test('each word has its condition', () => {
   assert.equal(judge([], { snapshots: 0 }).state, 'empty')
+  assert.equal(judge([], { snapshots: 0, logKnown: false }).state, 'unverified')
   assert.equal(judge([stripe('bcdef')]).state, 'protected')
   assert.equal(judge([stripe('bcdef'), stripe('bcde')]).state, 'degraded')
   assert.equal(judge([stripe('bcd', { pending: 2 })]).state, 'settling')

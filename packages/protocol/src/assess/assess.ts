@@ -43,6 +43,8 @@ export type AssessOptions = {
 
 export type AssessFacts = {
   snapshots: number
+  /** False when the vault's log was lost here and too few hosts could be asked for it. */
+  logKnown: boolean
   /** Reachable hosts, and how many of them confirmed the head of the vault's log. */
   reachable: number
   confirmed: number
@@ -176,6 +178,12 @@ export class ProtectionAssessor {
   }
 
   #judge(facts: AssessFacts, figures: Survives): { state: ProtectionState; text: string } {
+    if (!facts.logKnown) {
+      return {
+        state: 'unverified',
+        text: 'Unverified — the log of this vault was lost here, and too few hosts could be asked for it',
+      }
+    }
     if (facts.snapshots === 0 || this.#total === 0) {
       return { state: 'empty', text: 'Nothing is stored yet' }
     }
