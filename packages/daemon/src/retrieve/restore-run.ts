@@ -19,13 +19,16 @@ import type { Completion, RestoreFile } from './restore-window.ts'
 import type { Selection } from './selection.ts'
 import { shownPath } from './snapshots.ts'
 import type { TargetWriter } from './target/target-writer.ts'
-import type { Failure, FileAction, Part, PrepareItem } from './target/types.ts'
+import type { Failure, FileAction, Part, PrepareItem, PrepareResult } from './target/types.ts'
+import { splitIds } from './tree-reader.ts'
 import type { TreeReader, WalkStep } from './tree-reader.ts'
 
 /** Entries that are prepared together. */
 const BATCH_MAX = 512
 /** Chunks located, or compared on the disk, together. */
 const PARTS_MAX = 256
+/** Chunks of a batch that are located before their files' turn: one by one that is most of the time. */
+const LOCATED_MAX = 4096
 /** Symlinks of one directory that wait for its end; beyond it they are made sooner. */
 const WAITING_SYMLINKS_MAX = 4096
 
@@ -71,6 +74,8 @@ export class RestoreRun {
   readonly #signal: AbortSignal
   readonly #open: Open[] = []
   readonly #failed = new Map<number, Failure>()
+  /** Places of the chunks of files in the current batch, by file. */
+  #located = new Map<number, Locations>()
   #window = new RestoreWindow()
   #queue: Queued[] = []
   #finishing: Promise<void> = Promise.resolve()
@@ -182,6 +187,7 @@ export class RestoreRun {
     this.#queue = []
     const items = queue.flatMap((queued) => (queued.op === 'complete' ? [] : [queued.item]))
     const results = items.length === 0 ? [] : await this.#components.writer.prepare(items)
+    await this.#locate(queue, results)
     let at = 0
     for (const queued of queue) {
       this.#signal.throwIfAborted()
@@ -193,6 +199,32 @@ export class RestoreRun {
         if (result !== undefined && 'failure' in result) this.#complete(queued.file, 'file')
       }
       if (this.#window.isFull) await this.#flush()
+    }
+  }
+
+  /** Finds the chunks of many small files at once. */
+  async #locate(queue: readonly Queued[], results: readonly PrepareResult[]): Promise<void> {
+    this.#located = new Map()
+    const files: { number: number; from: number; to: number }[] = []
+    const ids: Uint8Array[] = []
+    let at = 0
+    for (const queued of queue) {
+      if (queued.op !== 'file') continue
+      const result = results[at++]
+      const { number, entry } = queued.file
+      const { chunks } = entry
+      if (result === undefined || 'failure' in result || chunks === undefined) continue
+      if (result.action === 'skip' || result.action === 'link') continue
+      const from = ids.length
+      const some = splitIds(chunks)
+      if (some.length > PARTS_MAX || from + some.length > LOCATED_MAX) continue
+      ids.push(...some)
+      files.push({ number, from, to: ids.length })
+    }
+    if (ids.length === 0) return
+    const locations = await this.#components.chunks.locate(ids)
+    for (const { number, from, to } of files) {
+      this.#located.set(number, locations.slice(from, to))
     }
   }
 
@@ -256,7 +288,8 @@ export class RestoreRun {
     for await (const ids of trees.ids(file.entry, this.#signal)) {
       for (let at = 0; at < ids.length; at += PARTS_MAX) {
         const some = ids.slice(at, at + PARTS_MAX)
-        const locations = await chunks.locate(some)
+        const known = at === 0 ? this.#located.get(file.number) : undefined
+        const locations = known?.length === some.length ? known : await chunks.locate(some)
         yield some.map((id, i) => {
           const location = locations[i]
           if (location === undefined) throw new MoyaiError(...failureArguments(unknownChunk(id)))
@@ -360,6 +393,8 @@ export class RestoreRun {
     }
   }
 }
+
+type Locations = Awaited<ReturnType<ChunkReader['locate']>>
 
 type LocatedPart = {
   part: Part

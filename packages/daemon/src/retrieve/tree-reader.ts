@@ -132,7 +132,8 @@ export class TreeReader {
   }
 }
 
-function splitIds(ids: Uint8Array): Uint8Array[] {
+/** The ids that `ids` (one after another) consists of, as views. */
+export function splitIds(ids: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = []
   for (let at = 0; at < ids.length; at += HASH_BYTES) parts.push(ids.subarray(at, at + HASH_BYTES))
   return parts

@@ -24,6 +24,7 @@ export type TargetFile = {
   partial: boolean
   /** Which file the temporary name meant when this run opened it. */
   identity: string | undefined
+  readonly temporary: Buffer
 }
 
 /** Hidden, and of a fixed length: the file's own name may fill its 255 bytes. */
@@ -54,7 +55,7 @@ export function failureOf(error: unknown): Failure {
 
 /** True when a regular file that only we can have made is at the temporary name. */
 export function hasPartial(tree: SafeTree, file: TargetFile): boolean {
-  const stat = lstatOf(tree.path(file.directory, temporaryName(file.entry.name)))
+  const stat = lstatOf(tree.path(file.directory, file.temporary))
   const own = process.getuid?.() ?? -1
   return stat !== undefined && stat.isFile() && stat.nlink === 1n && Number(stat.uid) === own
 }
@@ -64,7 +65,7 @@ export function hasPartial(tree: SafeTree, file: TargetFile): boolean {
  * anew (O_EXCL) unless `partial`; later it must still be the same file.
  */
 export function openTemporary(tree: SafeTree, file: TargetFile): number {
-  const path = tree.path(file.directory, temporaryName(file.entry.name))
+  const path = tree.path(file.directory, file.temporary)
   const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK
   if (file.identity === undefined && !file.partial) {
     const fd = openNew(path, flags)

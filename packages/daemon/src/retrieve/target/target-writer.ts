@@ -19,6 +19,7 @@ import {
   ftruncateSync,
   linkSync,
   openSync,
+  readFileSync,
   renameSync,
   writeSync,
 } from 'node:fs'
@@ -54,8 +55,10 @@ export type TargetWriterOptions = {
 
 /** One `syncfs` costs about as much as a few fsyncs, and waits for all files at once. */
 const FSYNC_ONE_BY_ONE_MAX = 4
-/** Files kept open for writing between calls. */
-const OPEN_FILES_MAX = 512
+/** Files kept open for writing between calls: a window's files, where the system allows so many. */
+const OPEN_FILES_MAX = 4096
+/** Where the system's limit is low or unknown. */
+const OPEN_FILES_MIN = 512
 
 type Directory = {
   parent: Directory | undefined
@@ -76,6 +79,7 @@ export class TargetWriter {
   readonly #open = new Map<number, number>()
   readonly #links = new LinkTable()
   readonly #device: number
+  readonly #openMax = openFilesMax()
 
   constructor(options: TargetWriterOptions) {
     this.#tree = new SafeTree(options.target)
@@ -208,9 +212,11 @@ export class TargetWriter {
   #beginFile(item: T.PrepareItem & { op: 'file' }): T.FileAction {
     const directory = this.#safe(item.directory)
     const { entry } = item
-    const file: TargetFile = { directory, entry, partial: false, identity: undefined }
-    const path = this.#tree.path(directory, entry.name)
-    const stat = lstatOf(path)
+    const temporary = temporaryName(entry.name)
+    const file: TargetFile = { directory, entry, partial: false, identity: undefined, temporary }
+    // in a directory of this run nothing is there yet: two of three calls that look are saved
+    const isFresh = directory.made && this.#overwrite !== 'never'
+    const stat = isFresh ? undefined : lstatOf(this.#tree.path(directory, entry.name))
     if (stat?.isDirectory() === true) {
       throw new MoyaiError('TARGET_EXISTS', 'a directory is in its place')
     }
@@ -225,7 +231,7 @@ export class TargetWriter {
     }
     // holes are not compared: such a file is written again
     if (same && entry.holes === undefined) return 'compare'
-    return this.rewrite(item.file)
+    return isFresh ? 'write' : this.rewrite(item.file)
   }
 
   #file(file: number): TargetFile {
@@ -237,13 +243,13 @@ export class TargetWriter {
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   }
 
-  /** A descriptor of the temporary file, kept open among the OPEN_FILES_MAX last used. */
+  /** A descriptor of the temporary file, kept open among those last used. */
   #temporary(file: number): number {
     let fd = this.#open.get(file)
     if (fd === undefined) fd = openTemporary(this.#tree, this.#file(file))
     else this.#open.delete(file)
     this.#open.set(file, fd)
-    if (this.#open.size > OPEN_FILES_MAX) {
+    if (this.#open.size > this.#openMax) {
       const [oldest] = this.#open.keys()
       this.#closeFile(defined(oldest, 'an open file'))
     }
@@ -288,7 +294,7 @@ export class TargetWriter {
     const file = this.#file(number)
     const fd = this.#temporary(number)
     ftruncateSync(fd, Number(file.entry.size))
-    const path = this.#tree.path(file.directory, temporaryName(file.entry.name))
+    const path = this.#tree.path(file.directory, file.temporary)
     const notKept = applyMetadata({ path, fd }, file.entry, this.#names)
     if (!together || fstatSync(fd).dev !== this.#device) fsyncSync(fd)
     this.#closeFile(number)
@@ -304,7 +310,7 @@ export class TargetWriter {
   }
 
   #publish(file: TargetFile): void {
-    const temporary = this.#tree.path(file.directory, temporaryName(file.entry.name))
+    const temporary = this.#tree.path(file.directory, file.temporary)
     const stat = lstatOf(temporary)
     if (stat === undefined || identityOf(stat) !== file.identity) {
       throw new MoyaiError('TARGET_UNSAFE', 'somebody replaced the file')
@@ -344,7 +350,7 @@ export class TargetWriter {
       result.skipped = true
       return
     }
-    const temporary = this.#tree.path(file.directory, temporaryName(file.entry.name))
+    const temporary = this.#tree.path(file.directory, file.temporary)
     removeIfThere(temporary)
     linkSync(source, temporary)
     renameSync(temporary, target)
@@ -384,10 +390,21 @@ export class TargetWriter {
     this.#links.failed(file.entry, failure)
     if (file.identity === undefined && !file.partial) return
     try {
-      removeIfThere(this.#tree.path(file.directory, temporaryName(file.entry.name)))
+      removeIfThere(this.#tree.path(file.directory, file.temporary))
     } catch {
       // its directory cannot be reached any more: that was reported already
     }
+  }
+}
+
+/** A quarter of what this process may open: connections and the database need some, too. */
+function openFilesMax(): number {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'latin1')
+    const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0)
+    return Math.min(Math.max(Math.floor(soft / 4), OPEN_FILES_MIN), OPEN_FILES_MAX)
+  } catch {
+    return OPEN_FILES_MIN
   }
 }
 
