@@ -7,7 +7,7 @@ import { test } from 'node:test'
 
 import { compareFolders } from '@moyai/cli/compare'
 
-import { startCluster } from '../helpers/cluster.ts'
+import { startCluster, untilProtected } from '../helpers/cluster.ts'
 import { makeTree } from '../helpers/fixture-tree.ts'
 
 const KEYS = new Set(['identity.key', 'vault.keys', 'org.delegation', 'config.toml'])
@@ -42,6 +42,10 @@ test('everything but the keys is deleted on the owner', async (t) => {
   const { code, stderr } = await owner.moyai(['retrieve', 'latest', '--to', copy])
   assert.equal(code, 0, stderr)
   assert.deepEqual((await compareFolders(source, copy)).differences, [])
+
+  await t.test('the hosts give their receipts again, and the vault is protected', async () => {
+    await untilProtected(owner)
+  })
 
   await t.test('the next store continues the log and sends no content again', async () => {
     const summary = await owner.client.call('store', {

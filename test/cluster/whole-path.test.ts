@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { compareFolders } from '@moyai/cli/compare'
 import type { RetrieveSummary, StatusResult, StoreSummary } from '@moyai/protocol'
 
-import { lastMessage, startCluster } from '../helpers/cluster.ts'
+import { lastMessage, startCluster, untilProtected } from '../helpers/cluster.ts'
 import { makeTree, noise } from '../helpers/fixture-tree.ts'
 
 test('six hosts: store, lose two, retrieve exactly; lose too many, and be told so', async (t) => {
@@ -140,13 +140,7 @@ test('two hosts die in the middle of a store and two in the middle of a retrieve
   await t.test('the two come back, and what was missing settles by itself', async () => {
     for (const victim of victims) await victim.start()
     await cluster.connected()
-    const deadline = performance.now() + 60_000
-    for (;;) {
-      const { protection } = await owner.client.call('status', {})
-      if (protection.state === 'protected') break
-      assert.ok(performance.now() < deadline, `still ${protection.state}: ${protection.text}`)
-      await new Promise((resolve) => setTimeout(resolve, 250))
-    }
+    await untilProtected(owner)
   })
 
   await t.test('two others die in the middle of a retrieve', async () => {

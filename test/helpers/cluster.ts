@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
-import { Cluster, type HostSpec } from '@moyai/cli/cluster'
+import { Cluster, type ClusterHost, type HostSpec } from '@moyai/cli/cluster'
 
 /** Six hosts in three sites of two, at two providers; the first is the owner in most tests. */
 export const SIX_HOSTS: readonly HostSpec[] = [
@@ -49,4 +49,18 @@ export function lastMessage<T>(stdout: string, messageType: string): T {
     .findLast((message) => message.message_type === messageType)
   if (found === undefined) throw new Error(`no ${messageType} in: ${stdout}`)
   return found as T
+}
+
+/** Waits until the status of `host` is `protected`: its evidence is whole again. */
+export async function untilProtected(
+  host: ClusterHost,
+  deadlineMs: number = 120_000,
+): Promise<void> {
+  const giveUp = performance.now() + deadlineMs
+  for (;;) {
+    const { protection } = await host.client.call('status', {})
+    if (protection.state === 'protected') return
+    if (performance.now() > giveUp) throw new Error(`still ${protection.state}: ${protection.text}`)
+    await new Promise((resolve) => setTimeout(resolve, 250))
+  }
 }
