@@ -23,7 +23,7 @@ if (words[0] === 'daemon') process.exit()
 
 /**
  * Starts this process anew, under the same number, with a small space for young objects: V8 takes
- * that size from its command line alone, and otherwise lets them fill 64 MiB before it looks at them.
+ * that size from its command line alone, and otherwise lets them fill 64 MiB before it looks.
  */
 function withSmallHeap(): void {
   const flag = '--max-semi-space-size'

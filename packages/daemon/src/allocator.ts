@@ -19,7 +19,7 @@ const ARENAS_MAX = 2
 const MAPPED_BYTES_MIN = 128 * 1024
 /** Free bytes at the end of the main arena that are given back at once. */
 const TRIM_BYTES_MIN = 1024 * 1024
-/** While somebody works; one trim is a few ms. */
+/** While somebody works; one trim takes 1 to 40 ms of the calling thread. */
 const TRIM_MS = 2000
 
 type NativeFunction = (...args: unknown[]) => unknown

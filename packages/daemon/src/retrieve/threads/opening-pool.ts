@@ -17,7 +17,7 @@ export type Opening = {
   rebuild(job: RebuildJob): Promise<Uint8Array>
 }
 
-/** See the head of this file. Threads start when they are called and end when nothing is left to do. */
+/** See the head of this file. Threads start when called, and end when nothing is left to do. */
 export class OpeningPool implements Opening {
   readonly #threads: Thread<OpenMethods>[]
 
