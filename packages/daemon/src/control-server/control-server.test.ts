@@ -57,7 +57,6 @@ const request = (id: number, method: string, params: unknown = {}): string =>
 const VERSION = { version: '0', protocol: 1, node: '26', pid: 1 }
 
 const version: ControlHandlers = {
-  // oxlint-disable-next-line require-yield
   async *version() {
     return VERSION
   },
@@ -138,7 +137,6 @@ test('goal: what is no request gets a sentence, and the server lives', async () 
 test('goal: a client that goes away aborts its request, and only its own', async () => {
   const aborted = Promise.withResolvers<string>()
   const handlers: ControlHandlers = {
-    // oxlint-disable-next-line require-yield
     async *status(_params, { signal }) {
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => {
@@ -216,7 +214,6 @@ test('goal: stopping aborts what runs; a stale socket is replaced', async () => 
   writeFileSync(address, 'left over')
   const started = Promise.withResolvers<void>()
   const handlers: ControlHandlers = {
-    // oxlint-disable-next-line require-yield
     async *status(_params, { signal }) {
       started.resolve()
       return new Promise((_resolve, reject) => {
@@ -239,7 +236,6 @@ test('goal: stopping aborts what runs; a stale socket is replaced', async () => 
 test('goal: more requests at once than allowed are BUSY', async () => {
   const release = Promise.withResolvers<void>()
   const handlers: ControlHandlers = {
-    // oxlint-disable-next-line require-yield
     async *version() {
       await release.promise
       return VERSION
