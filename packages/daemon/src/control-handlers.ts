@@ -10,6 +10,7 @@ import {
   type RetrieveSummary,
   type StoreSummary,
   toHex,
+  VERSION,
   toMoyaiError,
 } from '@moyai/protocol'
 
@@ -23,7 +24,6 @@ import type { RetrieveService } from './retrieve/index.ts'
 import type { StatusService } from './status/index.ts'
 import type { StoreRequest, StoreService } from './store/index.ts'
 import type { VaultState } from './vault-state.ts'
-import { VERSION } from './version.ts'
 
 /** Speaks of the protocols together; their own versions are in their ids. */
 const PROTOCOL_VERSION = 1

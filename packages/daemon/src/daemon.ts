@@ -11,6 +11,7 @@ import {
   effectivePolicy,
   type HostFacts,
   toHex,
+  VERSION,
 } from '@moyai/protocol'
 
 import { limitAllocator } from './allocator.ts'
@@ -37,7 +38,6 @@ import {
   VaultIndex,
 } from './store/index.ts'
 import { VaultState } from './vault-state.ts'
-import { VERSION } from './version.ts'
 
 export type DaemonOptions = {
   /** MOYAI_HOME, absolute. */

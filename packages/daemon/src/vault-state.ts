@@ -44,15 +44,8 @@ export class VaultState {
     return { entries: () => this.#entries(0) }
   }
 
-  async *#entries(from: number): AsyncGenerator<Uint8Array> {
-    const { logs } = this.#c.membership
-    const head = await logs.head(this.#vault)
-    const end = head === undefined ? from : head.seq + 1
-    for (let seq = from; seq < end; seq++) {
-      const entry = await logs.entry(this.#vault, seq)
-      if (entry === undefined) return
-      yield entry
-    }
+  #entries(from: number): AsyncIterable<Uint8Array> {
+    return this.#c.membership.logs.entries(this.#vault, from)
   }
 
   /** Hosts (hex) whose receipts for the newest entry are here. */

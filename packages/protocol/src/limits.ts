@@ -48,8 +48,6 @@ export const BLOB_CHUNKS_MAX = 4096
 /** All that a holder sees of a pack's size. */
 export const SHARD_LENGTHS: readonly number[] = [64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB]
 export const SHARD_LENGTH_MAX: number = 4 * MIB
-/** Above this a pack only costs memory: 16 MiB and its parity are held once per worker. */
-export const PACK_BYTES_TARGET: number = 16 * MIB
 /**
  * Blobs in one pack: 16 MiB of 4 KiB blobs would be 4096; trees of tiny folders are gathered, too.
  */

@@ -1,7 +1,6 @@
-import type { Command } from '../command.ts'
+import { VERSION } from '@moyai/protocol'
 
-/** Version of this package; `scripts/` and a test keep the manifests equal to it. */
-export const VERSION = '0.1.0'
+import type { Command } from '../command.ts'
 
 export const versionCommand: Command = {
   name: 'version',
