@@ -19,11 +19,7 @@ import { Cluster, type ClusterHost } from '@moyai/cli/cluster'
 import { compareFolders } from '@moyai/cli/compare'
 import type { StoreSummary } from '@moyai/protocol'
 
-const SPECS = ['a', 'b', 'c', 'd', 'e', 'f'].map((name, i) => ({
-  name,
-  site: `site-${Math.floor(i / 2)}`,
-  provider: i < 3 ? 'one' : 'two',
-}))
+import { SIX_HOSTS, wholeRetrieve, wholeStore } from './pool.ts'
 
 const { values } = parseArgs({
   options: {
@@ -48,13 +44,7 @@ function say(text: string): void {
 }
 
 function store(owner: ClusterHost): Promise<StoreSummary> {
-  return owner.client.call('store', {
-    paths: [source],
-    tags: [],
-    excludes: [],
-    dryRun: false,
-    wait: true,
-  })
+  return owner.client.call('store', wholeStore(source))
 }
 
 /** Files of all sizes, of bytes that no round before had. */
@@ -91,7 +81,7 @@ function kept(cluster: Cluster): { packs: number; files: number } {
 const folder = await mkdtemp(join(values.folder ?? tmpdir(), 'moyai-kill-'))
 const source = join(folder, 'source')
 const bytes = Number(values.mib) * 1024 * 1024
-const cluster = new Cluster(join(folder, 'hosts'), SPECS)
+const cluster = new Cluster(join(folder, 'hosts'), SIX_HOSTS)
 let failed = false
 try {
   await cluster.start('kill')
@@ -123,15 +113,7 @@ try {
   const check = await owner.client.call('check', { readData: true })
   const { packs, files } = kept(cluster)
   const copy = join(folder, 'copy')
-  await owner.client.call('retrieve', {
-    snapshot: 'latest',
-    to: copy,
-    includes: [],
-    excludes: [],
-    overwrite: 'always',
-    verify: false,
-    dryRun: false,
-  })
+  await owner.client.call('retrieve', wholeRetrieve('latest', copy))
   const { differences } = await compareFolders(source, copy)
   const orphans = packs - check.stripes.total
   say(`check: ${check.num_problems} problems, ${check.stripes.total} stripes, all read back`)

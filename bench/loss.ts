@@ -16,11 +16,8 @@ import { parseArgs } from 'node:util'
 import { Cluster, type ClusterHost } from '@moyai/cli/cluster'
 import { compareFolders } from '@moyai/cli/compare'
 
-const SPECS = ['a', 'b', 'c', 'd', 'e', 'f'].map((name, i) => ({
-  name,
-  site: `site-${Math.floor(i / 2)}`,
-  provider: i < 3 ? 'one' : 'two',
-}))
+import { SIX_HOSTS, wholeRetrieve, wholeStore } from './pool.ts'
+
 const MOMENTS = ['before store', 'during store', 'after store', 'during retrieve'] as const
 type Moment = (typeof MOMENTS)[number]
 
@@ -62,7 +59,7 @@ function killer(victims: readonly ClusterHost[]): {
 
 async function round(moment: Moment, pair: number): Promise<boolean> {
   const folder = await mkdtemp(join(values.folder ?? tmpdir(), 'moyai-loss-'))
-  const cluster = new Cluster(join(folder, 'hosts'), SPECS)
+  const cluster = new Cluster(join(folder, 'hosts'), SIX_HOSTS)
   try {
     await cluster.start('loss')
     const [owner, ...others] = cluster.hosts
@@ -70,29 +67,17 @@ async function round(moment: Moment, pair: number): Promise<boolean> {
     if (owner === undefined || victims === undefined) throw new Error('six hosts')
     const { kill, killed } = killer(victims)
     if (moment === 'before store') await killed()
-    const stored = await owner.client.call(
-      'store',
-      { paths: [source], tags: [], excludes: [], dryRun: false, wait: true },
-      {
-        onEvent: (event) => {
-          const sending = event.message_type === 'status' && event.bytes_sent > 0
-          if (moment === 'during store' && sending) kill()
-        },
+    const stored = await owner.client.call('store', wholeStore(source), {
+      onEvent: (event) => {
+        const sending = event.message_type === 'status' && event.bytes_sent > 0
+        if (moment === 'during store' && sending) kill()
       },
-    )
+    })
     if (moment === 'during store' || moment === 'after store') await killed()
     const copy = join(folder, 'copy')
     const back = await owner.client.call(
       'retrieve',
-      {
-        snapshot: stored.snapshot_id ?? '',
-        to: copy,
-        includes: [],
-        excludes: [],
-        overwrite: 'always',
-        verify: false,
-        dryRun: false,
-      },
+      wholeRetrieve(stored.snapshot_id ?? '', copy),
       {
         onEvent: (event) => {
           const writing = event.message_type === 'status' && event.bytes_restored > 0

@@ -18,12 +18,9 @@ import { createCipheriv } from 'node:crypto'
 import { Cluster, type ClusterHost } from '@moyai/cli/cluster'
 import { compareFolders } from '@moyai/cli/compare'
 
+import { SIX_HOSTS, wholeRetrieve, wholeStore } from './pool.ts'
+
 const PEAK_BYTES_MAX = 512 * 1024 * 1024
-const SPECS = ['a', 'b', 'c', 'd', 'e', 'f'].map((name, i) => ({
-  name,
-  site: `site-${Math.floor(i / 2)}`,
-  provider: i < 3 ? 'one' : 'two',
-}))
 
 const { values } = parseArgs({
   options: {
@@ -83,27 +80,12 @@ async function measure(
 
 async function storeAndRetrieve(cluster: Cluster, source: string, what: string): Promise<void> {
   const owner = cluster.hosts[0] as ClusterHost
-  const store = (): Promise<unknown> =>
-    owner.client.call('store', {
-      paths: [source],
-      tags: [],
-      excludes: [],
-      dryRun: false,
-      wait: true,
-    })
+  const store = (): Promise<unknown> => owner.client.call('store', wholeStore(source))
   await measure(cluster, `store ${what}`, store)
   await measure(cluster, `store ${what} unchanged`, store)
   const copy = `${source}.copy`
   await measure(cluster, `retrieve ${what}`, () =>
-    owner.client.call('retrieve', {
-      snapshot: 'latest',
-      to: copy,
-      includes: [],
-      excludes: [],
-      overwrite: 'always',
-      verify: false,
-      dryRun: false,
-    }),
+    owner.client.call('retrieve', wholeRetrieve('latest', copy)),
   )
   const { differences, files, bytes } = await compareFolders(source, copy)
   process.stdout.write(`  ${files} files, ${bytes} bytes, ${differences.length} differences\n`)
@@ -112,7 +94,7 @@ async function storeAndRetrieve(cluster: Cluster, source: string, what: string):
 }
 
 const folder = await mkdtemp(join(values.folder ?? tmpdir(), 'moyai-memory-'))
-const cluster = new Cluster(join(folder, 'hosts'), SPECS)
+const cluster = new Cluster(join(folder, 'hosts'), SIX_HOSTS)
 try {
   await cluster.start('memory')
   const gib = Number(values.gib)
