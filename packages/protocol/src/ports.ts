@@ -29,3 +29,43 @@ export interface Hasher {
   /** 32-byte keyed BLAKE3 hash; `key` is 32 bytes. */
   keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array
 }
+
+/** zstd between buffers of the caller: nothing is allocated for the bytes. */
+export interface Compressor {
+  /**
+   * Compresses `raw` into one frame at the start of `target`; the count of bytes written, or
+   * undefined when the frame does not fit there. `level` is zstd's, 1 to 19.
+   */
+  compress(raw: Uint8Array, level: number, target: Uint8Array): number | undefined
+  /**
+   * True when `frame` is one whole zstd frame, with nothing behind it, of exactly `target.length`
+   * (at least one) bytes, which are then in `target`; else `target` holds nothing of use.
+   */
+  decompress(frame: Uint8Array, target: Uint8Array): boolean
+}
+
+/** AES-256-GCM between buffers of the caller; the tag of SEAL_TAG_BYTES follows the ciphertext. */
+export interface Aead {
+  /**
+   * Writes ciphertext and tag to the start of `target`. A nonce (12 bytes) must never come twice
+   * under one key (32 bytes).
+   */
+  seal(o: {
+    key: Uint8Array
+    nonce: Uint8Array
+    aad: Uint8Array
+    plaintext: Uint8Array
+    target: Uint8Array
+  }): void
+  /**
+   * Writes the plaintext to the start of `target`; false, and no plaintext left there, unless key,
+   * nonce, aad and every bit are right. `sealed` has at least the tag.
+   */
+  open(o: {
+    key: Uint8Array
+    nonce: Uint8Array
+    aad: Uint8Array
+    sealed: Uint8Array
+    target: Uint8Array
+  }): boolean
+}

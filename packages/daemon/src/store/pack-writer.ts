@@ -5,7 +5,7 @@
  * Runs to completion in the calling thread. Compressed blobs are collected in an arena and sealed
  * only when a pack is complete, so that a pack is filled from more blobs than it holds, and the
  * last blobs of a run are cut into packs of fitting sizes: a remainder of 2.1 MiB becomes packs of
- * 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory: arena (k+1) × 4 MiB, coded buffer
+ * 2 MiB and 128 KiB, not one of 8 MiB full of padding. Memory: arena (k+2) × 4 MiB, coded buffer
  * (k+m) × 4 MiB, one segment of 1 MiB per kind; pages of them that are never touched cost nothing.
  *
  * Absent today: decoding a pack again before it is sent. Its chunks are checked against their ids
@@ -27,10 +27,12 @@ import {
   signStripe,
 } from '@moyai/protocol'
 import type {
+  Aead,
   BlobEntry,
   BlobKind,
   Code,
   Codec,
+  Compressor,
   Hasher,
   Random,
   Signer,
@@ -53,11 +55,6 @@ const FOOTER_BYTES = 256
 /** A blob's tag and its record in the directory. */
 const BLOB_OVERHEAD_BYTES = 112
 const CHUNK_OVERHEAD_BYTES = 40
-
-/**
- * Compressed input after which buffers are collected: a minor collection takes about a millisecond.
- */
-const COLLECT_BYTES = 8 * 1024 * 1024
 
 /** What is the same for all packs of a writer. */
 export type PackWriterOptions = {
@@ -82,8 +79,8 @@ export type PackWriterComponents = {
   random: Random
   signer: Signer
   state: SharedState
-  /** Frees the buffers of finished compressions, which the garbage collector would let pile up. */
-  collect: () => void
+  compressor: Compressor
+  aead: Aead
   /** Told of each pack that is in the outbox. */
   onPack: (pack: PackNotice) => void
 }
@@ -123,7 +120,6 @@ export class PackWriter {
   #arenaEnd = 0
   #pending: Pending[] = []
   #pendingChunks = 0
-  #uncollected = 0
 
   constructor(options: PackWriterOptions, components: PackWriterComponents) {
     assert(SHARD_LENGTHS.includes(options.shardLengthMax), 'a shard length of the format')
@@ -167,23 +163,17 @@ export class PackWriter {
   }
 
   #blob(kind: BlobKind, raw: Uint8Array, chunks: Pending['chunks']): void {
-    const { state, collect } = this.#components
-    const { compression, bytes } = compressBlob(raw, this.#options.compressionLevel)
-    this.#uncollected += raw.length
-    if (this.#uncollected >= COLLECT_BYTES) {
-      collect()
-      this.#uncollected = 0
-    }
+    const { state, compressor } = this.#components
     if (this.#pendingChunks + chunks.length > PACK_CHUNKS_MAX) this.#pack(this.#tailShardLength())
-    while (this.#arenaEnd + bytes.length > this.#capacity) this.#pack(this.#options.shardLengthMax)
-    this.#arena ??= new Uint8Array(this.#capacity)
-    assert(this.#arenaEnd + bytes.length <= this.#arena.length, 'the blob fits the arena')
-    this.#arena.set(bytes, this.#arenaEnd)
+    this.#arena ??= new Uint8Array(this.#capacity + CHUNK_BYTES_MAX)
     const offset = this.#arenaEnd
-    const { length } = bytes
+    const target = this.#arena.subarray(offset)
+    const level = this.#options.compressionLevel
+    const { compression, length } = compressBlob(raw, { level, target, compressor })
     this.#pending.push({ kind, compression, offset, length, rawLength: raw.length, chunks })
     this.#arenaEnd += length
     this.#pendingChunks += chunks.length
+    while (this.#arenaEnd > this.#capacity) this.#pack(this.#options.shardLengthMax)
     state.add(kind === 'data' ? 'dataBlobs' : 'treeBlobs', 1)
   }
 
@@ -215,7 +205,7 @@ export class PackWriter {
   /** Seals pending blobs, in their order, each that fits, into one pack; keeps the others. */
   #pack(shardLength: number): void {
     const { code, packClass, vault, dataKey } = this.#options
-    const { random, codec, state } = this.#components
+    const { random, codec, aead, state } = this.#components
     const { k, m } = code
     this.#buffer ??= codec.allocate((k + m) * this.#options.shardLengthMax)
     const shards = this.#buffer.subarray(0, (k + m) * shardLength)
@@ -223,7 +213,7 @@ export class PackWriter {
     assert(arena !== undefined, 'blobs are in the arena')
     const buffer = shards.subarray(0, k * shardLength)
     const salt = random.bytes(32)
-    const builder = new PackBuilder({ buffer, dataKey, vault, packClass, salt })
+    const builder = new PackBuilder({ buffer, dataKey, vault, packClass, salt, aead })
     const left: Pending[] = []
     const chosen = this.#choose(buffer.length)
     for (const blob of this.#pending) {

@@ -1,12 +1,11 @@
 /** What both kinds of worker are built from. */
 
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-
 import { toMoyaiError, vaultSigner } from '@moyai/protocol'
 import type { Hasher } from '@moyai/protocol'
 
 import { loadCodec } from '../codec.ts'
+import { loadAead } from '../native/aead.ts'
+import { loadCompressor } from '../native/zstd.ts'
 import { systemRandom } from '../random.ts'
 import type { Failure, WorkerSetup } from './messages.ts'
 import { PackWriter } from './pack-writer.ts'
@@ -50,26 +49,16 @@ export function makePackWriter(
   }
   const { hasher, state, onPack } = o
   const codec = loadCodec()
-  const collect = minorCollector()
   return new PackWriter(options, {
     codec,
     hasher,
     random: systemRandom,
     signer,
     state,
-    collect,
+    compressor: loadCompressor(),
+    aead: loadAead(),
     onPack,
   })
-}
-
-/**
- * Collects young garbage. zlib allocates megabytes outside the heap for every blob, while a worker's
- * heap hardly grows: left alone, V8 lets some 100 MiB of them pile up per thread.
- */
-function minorCollector(): () => void {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('globalThis.gc') as ((o: { type: 'minor' }) => void) | undefined
-  return () => gc?.({ type: 'minor' })
 }
 
 /** Any thrown value as a message to the main thread. */

@@ -17,6 +17,7 @@ import {
   SHARD_LENGTHS,
   SHARD_LENGTH_MAX,
 } from '../limits.ts'
+import type { Aead } from '../ports.ts'
 import {
   directoryLength,
   encodeDirectory,
@@ -58,13 +59,13 @@ export class PackBuilder {
 
   /**
    * `buffer` is the capacity, k × the largest shard length; `salt` 32 random bytes, new for each
-   * pack.
+   * pack; `aead` the cipher to seal with, Node's when absent.
    */
-  constructor(o: PackIdentity & { buffer: Uint8Array }) {
+  constructor(o: PackIdentity & { buffer: Uint8Array; aead?: Aead }) {
     assert(o.buffer.length <= CODE_K_MAX * SHARD_LENGTH_MAX, 'pack buffer beyond every code')
     assert(o.buffer.length > PACK_HEADER_BYTES + PACK_FOOTER_BYTES, 'pack buffer too small')
     this.#buffer = o.buffer
-    this.#keys = PackKeys.create(o)
+    this.#keys = PackKeys.create(o, o.aead)
     this.#buffer.set(this.#keys.header)
   }
 

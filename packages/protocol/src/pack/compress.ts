@@ -10,6 +10,7 @@ import { constants, zstdCompressSync, zstdDecompressSync, type ZstdOptions } fro
 import { assert } from '../assert.ts'
 import { MoyaiError } from '../errors.ts'
 import { CHUNK_BYTES_MAX } from '../limits.ts'
+import type { Compressor } from '../ports.ts'
 import type { Compression } from './directory.ts'
 
 /** Less gain than this is not worth decompressing for. */
@@ -51,55 +52,80 @@ function looksRandom(bytes: Uint8Array): boolean {
   return bits > NOISE_BITS
 }
 
-/**
- * `raw` compressed by zstd, or `raw` itself (not a copy) when that is not at least 3 % smaller.
- * `level` is zstd's, 1 to 19; -1 is refused because Node reads it as "default".
- */
-export function compressBlob(
-  raw: Uint8Array,
-  level: number,
-): { compression: Compression; bytes: Uint8Array } {
-  assert(raw.length > 0 && raw.length <= CHUNK_BYTES_MAX, 'a blob has 1 to CHUNK_BYTES_MAX bytes')
-  assert(Number.isInteger(level) && level >= 1 && level <= 19, 'zstd levels are 1 to 19')
-  if (looksRandom(raw)) return { compression: 'none', bytes: raw }
-  const compressed = zstdCompressSync(raw, {
-    chunkSize: raw.length + (raw.length >> 8) + 1024,
-    pledgedSrcSize: raw.length,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  })
-  if (compressed.length > raw.length * (1 - GAIN_MIN)) return { compression: 'none', bytes: raw }
-  const { buffer, byteOffset, length } = compressed
-  return { compression: 'zstd', bytes: new Uint8Array(buffer, byteOffset, length) }
+/** Node's own zlib: what a machine without a native library uses. */
+export const nodeCompressor: Compressor = {
+  compress(raw, level, target) {
+    const compressed = zstdCompressSync(raw, {
+      chunkSize: raw.length + (raw.length >> 8) + 1024,
+      pledgedSrcSize: raw.length,
+      params: { [constants.ZSTD_c_compressionLevel]: level },
+    })
+    if (compressed.length > target.length) return undefined
+    target.set(compressed)
+    return compressed.length
+  },
+  decompress(frame, target) {
+    let result: Decompressed
+    try {
+      const options: ZstdOptions = {
+        chunkSize: Math.max(target.length, WORKING_BYTES_MIN),
+        maxOutputLength: target.length,
+        params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+        info: true,
+      }
+      // The type of `info: true` is missing from Node's declarations.
+      result = zstdDecompressSync(frame, options) as unknown as Decompressed
+    } catch {
+      return false
+    }
+    if (result.engine.bytesWritten !== frame.length) return false
+    if (result.buffer.length !== target.length) return false
+    target.set(result.buffer)
+    return true
+  },
 }
 
 /** What Node gives with `info: true`; `bytesWritten` counts the input that was used. */
 type Decompressed = { buffer: Uint8Array; engine: { bytesWritten: number } }
 
+/** What became of a blob: a count of bytes at the start of the target. */
+export type Compressed = { compression: Compression; length: number }
+
+/**
+ * `raw` compressed by zstd, or `raw` itself when that is not at least 3 % smaller, at the start of
+ * `target` (room for `raw.length` bytes). `level` is zstd's, 1 to 19; -1 is refused because Node
+ * reads it as "default".
+ */
+export function compressBlob(
+  raw: Uint8Array,
+  o: { level: number; target: Uint8Array; compressor?: Compressor },
+): Compressed {
+  const { level, target } = o
+  assert(raw.length > 0 && raw.length <= CHUNK_BYTES_MAX, 'a blob has 1 to CHUNK_BYTES_MAX bytes')
+  assert(Number.isInteger(level) && level >= 1 && level <= 19, 'zstd levels are 1 to 19')
+  assert(target.length >= raw.length, 'room for the blob as it is')
+  if (!looksRandom(raw)) {
+    const room = target.subarray(0, Math.floor(raw.length * (1 - GAIN_MIN)))
+    const length = (o.compressor ?? nodeCompressor).compress(raw, level, room)
+    if (length !== undefined) return { compression: 'zstd', length }
+  }
+  target.set(raw)
+  return { compression: 'none', length: raw.length }
+}
+
 /**
  * The `rawLength` bytes (at most CHUNK_BYTES_MAX) behind zstd-compressed `bytes`; MALFORMED for any
  * other outcome.
  */
-export function decompressBlob(bytes: Uint8Array, rawLength: number): Uint8Array {
+export function decompressBlob(
+  bytes: Uint8Array,
+  rawLength: number,
+  compressor: Compressor = nodeCompressor,
+): Uint8Array<ArrayBuffer> {
   assert(rawLength > 0 && rawLength <= CHUNK_BYTES_MAX, 'the raw length was checked')
-  let result: Decompressed
-  try {
-    const options: ZstdOptions = {
-      chunkSize: Math.max(rawLength, WORKING_BYTES_MIN),
-      maxOutputLength: rawLength,
-      params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
-      info: true,
-    }
-    // The type of `info: true` is missing from Node's declarations.
-    result = zstdDecompressSync(bytes, options) as unknown as Decompressed
-  } catch (cause) {
-    throw new MoyaiError('MALFORMED', 'blob does not decompress to its stated length', { cause })
+  const raw = new Uint8Array(rawLength)
+  if (!compressor.decompress(bytes, raw)) {
+    throw new MoyaiError('MALFORMED', 'blob does not decompress to exactly its stated length')
   }
-  const raw = result.buffer
-  if (raw.length !== rawLength) {
-    throw new MoyaiError('MALFORMED', 'blob is shorter than its stated length')
-  }
-  if (result.engine.bytesWritten !== bytes.length) {
-    throw new MoyaiError('MALFORMED', 'bytes after the compressed blob')
-  }
-  return new Uint8Array(raw.buffer, raw.byteOffset, raw.length)
+  return raw
 }

@@ -5,7 +5,6 @@
  * the header. So blob i can have nonce i, and a key is gone from memory when its pack is done.
  */
 
-import { createSecretKey, type KeyObject } from 'node:crypto'
 import { assert } from '../assert.ts'
 import { concatBytes, equalBytes, utf8 } from '../bytes.ts'
 import { MoyaiError } from '../errors.ts'
@@ -17,7 +16,8 @@ import {
   PUBLIC_KEY_BYTES,
   SEAL_SALT_BYTES,
 } from '../limits.ts'
-import { nonceOf, sealInto, unseal } from '../seal/index.ts'
+import type { Aead } from '../ports.ts'
+import { nodeAead, nonceOf, unseal } from '../seal/index.ts'
 
 /** Data packs hold file contents; meta packs hold trees, chunk lists and index segments. */
 export type PackClass = 'data' | 'meta'
@@ -60,18 +60,25 @@ export type PackHeader = { packClass: PackClass; salt: Uint8Array; commitment: U
 /** Sealing and opening of the parts of one pack. */
 export class PackKeys {
   /** AES-256-CTR key of the padding. */
-  readonly padding: KeyObject
+  readonly padding: Uint8Array
   readonly header: Uint8Array
-  readonly #sealing: KeyObject
+  readonly #sealing: Uint8Array
+  readonly #aead: Aead
 
-  private constructor(o: { header: Uint8Array; sealing: Uint8Array; padding: Uint8Array }) {
+  private constructor(o: {
+    header: Uint8Array
+    sealing: Uint8Array
+    padding: Uint8Array
+    aead: Aead | undefined
+  }) {
     this.header = o.header
-    this.#sealing = createSecretKey(o.sealing)
-    this.padding = createSecretKey(o.padding)
+    this.#sealing = o.sealing
+    this.padding = o.padding
+    this.#aead = o.aead ?? nodeAead
   }
 
   /** The keys of a new pack, with its header. `salt` is 32 random bytes that no other pack has. */
-  static create(o: PackIdentity): PackKeys {
+  static create(o: PackIdentity, aead?: Aead): PackKeys {
     const derived = derivePackKeys(o)
     const header = new Uint8Array(PACK_HEADER_BYTES)
     header.set(MAGIC)
@@ -79,20 +86,23 @@ export class PackKeys {
     header[CLASS_OFFSET] = PACK_CLASSES.indexOf(o.packClass) + 1
     header.set(o.salt, SALT_OFFSET)
     header.set(derived.commitment, COMMITMENT_OFFSET)
-    return new PackKeys({ ...derived, header })
+    return new PackKeys({ ...derived, header, aead })
   }
 
   /**
    * The keys of the pack with this header; SEAL_MISMATCH when `dataKey` or `vault` are not its own.
    */
-  static open(o: { header: Uint8Array; dataKey: Uint8Array; vault: Uint8Array }): PackKeys {
+  static open(
+    o: { header: Uint8Array; dataKey: Uint8Array; vault: Uint8Array },
+    aead?: Aead,
+  ): PackKeys {
     const header = new Uint8Array(o.header.subarray(0, PACK_HEADER_BYTES))
     const { packClass, salt, commitment } = parsePackHeader(header)
     const derived = derivePackKeys({ packClass, salt, dataKey: o.dataKey, vault: o.vault })
     if (!equalBytes(derived.commitment, commitment)) {
       throw new MoyaiError('SEAL_MISMATCH', 'the pack was sealed with another key')
     }
-    return new PackKeys({ ...derived, header })
+    return new PackKeys({ ...derived, header, aead })
   }
 
   #aad(kind: SealedKind, nonce: number): Uint8Array {
@@ -111,18 +121,21 @@ export class PackKeys {
     target: Uint8Array
     offset: number
   }): void {
-    const { plaintext, target, offset } = o
+    const target = o.target.subarray(o.offset)
     const aad = this.#aad(o.kind, o.nonce)
-    sealInto({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, plaintext, target, offset })
+    const { plaintext } = o
+    this.#aead.seal({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, plaintext, target })
   }
 
   /**
    * The plaintext; SEAL_MISMATCH unless it was sealed as this kind, under this nonce, in this pack.
    */
-  unseal(o: { kind: SealedKind; nonce: number; sealed: Uint8Array }): Uint8Array {
+  unseal(o: { kind: SealedKind; nonce: number; sealed: Uint8Array }): Uint8Array<ArrayBuffer> {
     const aad = this.#aad(o.kind, o.nonce)
     const what = o.kind === 'directory' || o.kind === 'footer' ? `pack ${o.kind}` : 'blob'
-    return unseal({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, sealed: o.sealed, what })
+    const { sealed } = o
+    const aead = this.#aead
+    return unseal({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, sealed, what, aead })
   }
 }
 

@@ -72,9 +72,11 @@ function builderOf(buffer: Uint8Array, salt = SALT): PackBuilder {
 }
 
 function inputOf(raw: Uint8Array, kind: BlobInput['kind'] = 'data'): BlobInput {
-  const { compression, bytes } = compressBlob(raw, 1)
+  const target = new Uint8Array(raw.length)
+  const { compression, length } = compressBlob(raw, { level: 1, target })
+  const sealedInput = target.subarray(0, length)
   const chunks = [{ id: idOf(raw.length), offset: 0, length: raw.length }]
-  return { kind, compression, sealedInput: bytes, rawLength: raw.length, chunks }
+  return { kind, compression, sealedInput, rawLength: raw.length, chunks }
 }
 
 function packOf(raws: readonly Uint8Array[], length: number, salt = SALT): Uint8Array {
@@ -409,14 +411,19 @@ test('entries travel as they are in index segments, too', () => {
 
 test('compression is used where it helps only, and level -1 is not taken for something else', () => {
   const text = utf8('in common, '.repeat(10_000))
-  assert.equal(compressBlob(text, 1).compression, 'zstd')
+  const target = new Uint8Array(CHUNK_BYTES_MAX + 1)
+  assert.equal(compressBlob(text, { level: 1, target }).compression, 'zstd')
   const random = noise(100_000)
-  const kept = compressBlob(random, 1)
-  assert.deepEqual([kept.compression, kept.bytes === random], ['none', true])
-  assert.equal(compressBlob(noise(1000), 3).compression, 'none')
-  assert.throws(() => compressBlob(text, -1), AssertionError)
-  assert.throws(() => compressBlob(new Uint8Array(0), 1), AssertionError)
-  assert.throws(() => compressBlob(new Uint8Array(CHUNK_BYTES_MAX + 1), 1), AssertionError)
+  const kept = compressBlob(random, { level: 1, target })
+  assert.deepEqual(kept, { compression: 'none', length: random.length })
+  assert.deepEqual(target.subarray(0, random.length), random)
+  assert.equal(compressBlob(noise(1000), { level: 3, target }).compression, 'none')
+  assert.throws(() => compressBlob(text, { level: -1, target }), AssertionError)
+  assert.throws(() => compressBlob(new Uint8Array(0), { level: 1, target }), AssertionError)
+  const long = new Uint8Array(CHUNK_BYTES_MAX + 1)
+  assert.throws(() => compressBlob(long, { level: 1, target }), AssertionError)
+  const narrow = target.subarray(0, text.length - 1)
+  assert.throws(() => compressBlob(text, { level: 1, target: narrow }), AssertionError)
 })
 
 test('arbitrary bytes are refused as packs, with our errors only', () => {

@@ -13,6 +13,7 @@ import {
   SEAL_TAG_BYTES,
   SHARD_LENGTH_MAX,
 } from '../limits.ts'
+import type { Aead, Compressor } from '../ports.ts'
 import { decompressBlob } from './compress.ts'
 import {
   decodeDirectory,
@@ -65,13 +66,15 @@ export function readPackDirectory(o: PackSecret & { pack: Uint8Array }): PackDir
 /** Opens blobs of one pack; derives its keys once. */
 export class PackReader {
   readonly #keys: PackKeys
+  readonly #compressor: Compressor | undefined
 
   /**
-   * `header` is the first PACK_HEADER_BYTES of the pack, or `packHeader` of its salt.
-   * SEAL_MISMATCH, MALFORMED.
+   * `header` is the first PACK_HEADER_BYTES of the pack, or `packHeader` of its salt; cipher and
+   * compressor are Node's when absent. SEAL_MISMATCH, MALFORMED.
    */
-  constructor(o: PackSecret & { header: Uint8Array }) {
-    this.#keys = PackKeys.open(o)
+  constructor(o: PackSecret & { header: Uint8Array; aead?: Aead; compressor?: Compressor }) {
+    this.#keys = PackKeys.open(o, o.aead)
+    this.#compressor = o.compressor
   }
 
   /**
@@ -79,14 +82,15 @@ export class PackReader {
    * this pack; MALFORMED when the entry or the compressed bytes are not sound. Chunk ids are for
    * the caller to check.
    */
-  open(entry: BlobEntry, sealed: Uint8Array): Uint8Array {
+  open(entry: BlobEntry, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
     const wrong = wrongEntry(entry)
     if (wrong !== undefined) throw new MoyaiError('MALFORMED', `blob entry: ${wrong}`)
     if (sealed.length !== entry.sealedLength) {
       throw new MoyaiError('TRUNCATED', 'blob of another length than its entry says')
     }
     const stored = this.#keys.unseal({ kind: entry.kind, nonce: entry.index, sealed })
-    return entry.compression === 'zstd' ? decompressBlob(stored, entry.rawLength) : stored
+    if (entry.compression === 'none') return stored
+    return decompressBlob(stored, entry.rawLength, this.#compressor)
   }
 }
 

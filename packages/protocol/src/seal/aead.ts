@@ -6,9 +6,10 @@
  * anything is decrypted.
  */
 
-import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { MoyaiError } from '../errors.ts'
 import { SEAL_TAG_BYTES } from '../limits.ts'
+import type { Aead } from '../ports.ts'
 
 const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
@@ -20,46 +21,49 @@ export function nonceOf(counter: number): Uint8Array {
   return nonce
 }
 
-/**
- * Seals `plaintext` into `target` at `offset` as ciphertext || tag, SEAL_TAG_BYTES longer than the
- * plaintext. A nonce must never come twice under one key.
- */
-export function sealInto(o: {
-  key: KeyObject
-  nonce: Uint8Array
-  aad: Uint8Array
-  plaintext: Uint8Array
-  target: Uint8Array
-  offset: number
-}): void {
-  const cipher = createCipheriv(CIPHER, o.key, o.nonce, { authTagLength: SEAL_TAG_BYTES })
-  cipher.setAAD(o.aad)
-  o.target.set(cipher.update(o.plaintext), o.offset)
-  cipher.final()
-  o.target.set(cipher.getAuthTag(), o.offset + o.plaintext.length)
+/** Node's own cipher: what a machine without a native one uses. */
+export const nodeAead: Aead = {
+  seal({ key, nonce, aad, plaintext, target }) {
+    const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: SEAL_TAG_BYTES })
+    cipher.setAAD(aad)
+    target.set(cipher.update(plaintext))
+    cipher.final()
+    target.set(cipher.getAuthTag(), plaintext.length)
+  },
+  open({ key, nonce, aad, sealed, target }) {
+    const split = sealed.length - SEAL_TAG_BYTES
+    const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: SEAL_TAG_BYTES })
+    decipher.setAAD(aad)
+    decipher.setAuthTag(sealed.subarray(split))
+    const plaintext = decipher.update(sealed.subarray(0, split))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      return false
+    }
+    target.set(plaintext)
+    return true
+  },
 }
 
 /**
  * The plaintext of ciphertext || tag; SEAL_MISMATCH unless key, nonce, aad and every bit are right.
  */
 export function unseal(o: {
-  key: KeyObject
+  key: Uint8Array
   nonce: Uint8Array
   aad: Uint8Array
   sealed: Uint8Array
   what: string
-}): Uint8Array {
-  const split = o.sealed.length - SEAL_TAG_BYTES
-  if (split < 0) throw new MoyaiError('TRUNCATED', `${o.what} is shorter than its seal`)
-  const decipher = createDecipheriv(CIPHER, o.key, o.nonce, { authTagLength: SEAL_TAG_BYTES })
-  decipher.setAAD(o.aad)
-  decipher.setAuthTag(o.sealed.subarray(split))
-  const plaintext = decipher.update(o.sealed.subarray(0, split))
-  try {
-    decipher.final()
-  } catch {
-    plaintext.fill(0)
+  aead?: Aead
+}): Uint8Array<ArrayBuffer> {
+  const { key, nonce, aad, sealed } = o
+  const length = sealed.length - SEAL_TAG_BYTES
+  if (length < 0) throw new MoyaiError('TRUNCATED', `${o.what} is shorter than its seal`)
+  const target = new Uint8Array(length)
+  if (!(o.aead ?? nodeAead).open({ key, nonce, aad, sealed, target })) {
     throw new MoyaiError('SEAL_MISMATCH', `${o.what} was changed, or sealed with another key`)
   }
-  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
+  return target
 }

@@ -5,14 +5,13 @@
  * key, so the nonce can be zero and no two boxes ever share a key and a nonce.
  */
 
-import { createSecretKey } from 'node:crypto'
 import { assert } from '../assert.ts'
 import { equalBytes } from '../bytes.ts'
 import { MoyaiError } from '../errors.ts'
 import { deriveKey } from '../keys/index.ts'
 import { COMMITMENT_BYTES, KEY_BYTES, SEAL_SALT_BYTES, SEAL_TAG_BYTES } from '../limits.ts'
 import type { Random } from '../ports.ts'
-import { nonceOf, sealInto, unseal } from './aead.ts'
+import { nonceOf, nodeAead, unseal } from './aead.ts'
 
 /** How much longer a box is than what it holds. */
 export const BOX_OVERHEAD_BYTES: number = SEAL_SALT_BYTES + COMMITMENT_BYTES + SEAL_TAG_BYTES
@@ -42,8 +41,8 @@ export function sealBox(o: {
   box.set(salt)
   box.set(keys.commitment, SEAL_SALT_BYTES)
   const { aad, plaintext } = o
-  const key = createSecretKey(keys.key)
-  sealInto({ key, nonce: nonceOf(0), aad, plaintext, target: box, offset: BODY_OFFSET })
+  const target = box.subarray(BODY_OFFSET)
+  nodeAead.seal({ key: keys.key, nonce: nonceOf(0), aad, plaintext, target })
   return box
 }
 
@@ -68,6 +67,5 @@ export function openBox(o: {
     throw new MoyaiError('SEAL_MISMATCH', 'the box was sealed with another key')
   }
   const sealed = o.box.subarray(BODY_OFFSET)
-  const key = createSecretKey(keys.key)
-  return unseal({ key, nonce: nonceOf(0), aad: o.aad, sealed, what: 'the box' })
+  return unseal({ key: keys.key, nonce: nonceOf(0), aad: o.aad, sealed, what: 'the box' })
 }

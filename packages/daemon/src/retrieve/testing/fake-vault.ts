@@ -283,7 +283,9 @@ function addBlob(builder: PackBuilder, kind: BlobKind, chunks: Pending[]): void 
     offset += bytes.length
     return { id, offset: at, length: bytes.length }
   })
-  const { compression, bytes } = compressBlob(raw, 1)
-  const blob = { kind, compression, sealedInput: bytes, rawLength: raw.length, chunks: entries }
+  const target = new Uint8Array(raw.length)
+  const { compression, length } = compressBlob(raw, { level: 1, target })
+  const sealedInput = target.subarray(0, length)
+  const blob = { kind, compression, sealedInput, rawLength: raw.length, chunks: entries }
   assert(builder.add(blob), 'the test pack has room')
 }
