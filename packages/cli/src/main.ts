@@ -9,8 +9,10 @@ if (words[0] === 'daemon') withFittingHeap()
 
 // Most of what a short command does is compiling: with the cache it starts twice as fast. The cache
 // stands beside the installed packages, not in a temporary folder that other users of the machine
-// could fill.
-enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/moyai', import.meta.url)))
+// could fill. A thread of the daemon finds it by the environment alone, and starts in half the time.
+const cache = fileURLToPath(new URL('../node_modules/.cache/moyai', import.meta.url))
+enableCompileCache(cache)
+process.env['NODE_COMPILE_CACHE'] ??= cache
 
 // A reader that goes away (`moyai ls | head`) is no failure of ours; nobody is left to tell.
 process.stdout.on('error', () => process.exit(0))

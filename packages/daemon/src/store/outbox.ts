@@ -5,10 +5,21 @@
  * shards`. Files are written beside and renamed, without fsync: they outlive a killed process,
  * which makes a store resumable, and after a power cut a torn one is found by its hashes and thrown
  * away. Nothing depends on them before a holder has the bytes.
+ *
+ * A file whose pack is with its holders becomes a spare, and the next pack is written over it: the
+ * pages that the kernel holds for it are used again, which costs a seventh of filling new ones.
  */
 
-import { closeSync, constants, openSync, renameSync, rmSync, writevSync } from 'node:fs'
-import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writevSync,
+} from 'node:fs'
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -34,6 +45,9 @@ const HEADER_BYTES_MAX = 64 * 1024
 /** What one pack adds to the index: bounded by PACK_CHUNKS_MAX of pack-writer.ts. */
 const SEGMENT_BYTES_MAX = 8 * 1024 * 1024
 const SUFFIX = '.pack'
+const SPARE_SUFFIX = '.spare'
+/** As many as are written and sent at once, more or less; one is as large as a pack with parity. */
+const SPARES_MAX = 4
 
 const headerSchema = s.map({
   v: s.version(1),
@@ -56,7 +70,7 @@ export type OutboxPack = {
   shards: Uint8Array
 }
 
-export function outboxPath(folder: string, pack: Uint8Array): string {
+function outboxPath(folder: string, pack: Uint8Array): string {
   return join(folder, `${toHex(pack)}${SUFFIX}`)
 }
 
@@ -77,14 +91,16 @@ export function writeOutboxPack(folder: string, pack: OutboxPack, hasher: Hasher
   start.set(hasher.hash(header), MAGIC.length + 4)
   const path = outboxPath(folder, pack.pack)
   const temporary = `${path}.new`
+  const parts = [start, header, pack.segment, pack.shards]
   try {
-    const fd = openSync(
-      temporary,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
-      0o600,
-    )
+    takeSpare(folder, temporary)
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT, 0o600)
     try {
-      writeFully(fd, [start, header, pack.segment, pack.shards])
+      writeFully(fd, parts)
+      ftruncateSync(
+        fd,
+        parts.reduce((length, part) => length + part.length, 0),
+      )
     } finally {
       closeSync(fd)
     }
@@ -98,6 +114,22 @@ export function writeOutboxPack(folder: string, pack: OutboxPack, hasher: Hasher
           cause,
         })
       : new MoyaiError('DISK', 'the outbox cannot be written', { cause })
+  }
+}
+
+function sparePath(folder: string, number: number): string {
+  return join(folder, `${number}${SPARE_SUFFIX}`)
+}
+
+/** Gives a spare file the name `path`, if there is one. */
+function takeSpare(folder: string, path: string): void {
+  for (let number = 0; number < SPARES_MAX; number++) {
+    try {
+      renameSync(sparePath(folder, number), path)
+      return
+    } catch {
+      // not there, or another thread was faster
+    }
   }
 }
 
@@ -157,11 +189,11 @@ export class OutboxFile implements AsyncDisposable {
   }
 
   /**
-   * Opens and checks header and segment. TRUNCATED, MALFORMED, HASH_MISMATCH … when the file is
-   * torn.
+   * Opens the file of `pack` and checks header and segment. TRUNCATED, MALFORMED, HASH_MISMATCH …
+   * when the file is torn, or still is what it was before it was a spare.
    */
-  static async open(path: string, hasher: Hasher): Promise<OutboxFile> {
-    const file = await open(path, 'r')
+  static async open(folder: string, pack: Uint8Array, hasher: Hasher): Promise<OutboxFile> {
+    const file = await open(outboxPath(folder, pack), 'r')
     try {
       const start = await readExactly(file, START_BYTES, 0)
       if (!equalBytes(start.subarray(0, MAGIC.length), MAGIC)) {
@@ -181,7 +213,11 @@ export class OutboxFile implements AsyncDisposable {
         throw new MoyaiError('HASH_MISMATCH', 'the index segment of an outbox file is damaged')
       }
       const payloadOffset = segmentOffset + segment.length
-      return new OutboxFile({ file, hasher, header, segment, payloadOffset })
+      const opened = new OutboxFile({ file, hasher, header, segment, payloadOffset })
+      if (!equalBytes(opened.descriptor.pack, pack)) {
+        throw new MoyaiError('HASH_MISMATCH', 'an outbox file holds another pack')
+      }
+      return opened
     } catch (error) {
       await file.close()
       throw error
@@ -231,13 +267,33 @@ export async function removeOutboxPack(folder: string, pack: Uint8Array): Promis
   await rm(outboxPath(folder, pack), { force: true })
 }
 
-/** Pack ids (hex) of all whole files, sorted; sweeps what an interrupted write left. */
+/** Makes a pack's file, of which nobody needs anything any more, a spare one. */
+export async function recycleOutboxPack(folder: string, pack: Uint8Array): Promise<void> {
+  const number = (pack[0] as number) % SPARES_MAX
+  try {
+    await rename(outboxPath(folder, pack), sparePath(folder, number))
+  } catch {
+    await removeOutboxPack(folder, pack) // Windows renames no file that is open
+  }
+}
+
+/** Removes the spare files. */
+export async function removeSpares(folder: string): Promise<void> {
+  for (let number = 0; number < SPARES_MAX; number++) {
+    await rm(sparePath(folder, number), { force: true })
+  }
+}
+
+/** Pack ids (hex) of all whole files, sorted; sweeps what an interrupted write left, and spares. */
 export async function listOutbox(folder: string): Promise<string[]> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const packs: string[] = []
   for (const name of await readdir(folder)) {
-    if (name.endsWith('.new')) await rm(join(folder, name), { force: true })
-    else if (/^[0-9a-f]{64}\.pack$/.test(name)) packs.push(name.slice(0, 64))
+    if (name.endsWith('.new') || name.endsWith(SPARE_SUFFIX)) {
+      await rm(join(folder, name), { force: true })
+    } else if (/^[0-9a-f]{64}\.pack$/.test(name)) {
+      packs.push(name.slice(0, 64))
+    }
   }
   return packs.sort()
 }

@@ -20,7 +20,7 @@ import {
 import type { Clock, Hasher, HostFacts, StripeDescriptor } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
-import { OutboxFile, outboxPath, removeOutboxPack } from './outbox.ts'
+import { OutboxFile, recycleOutboxPack } from './outbox.ts'
 import type { StoreNetwork, StorePool } from './ports.ts'
 import type { HolderRecord, VaultIndex } from './vault-index.ts'
 
@@ -83,7 +83,7 @@ export class Sender {
    */
   async send(pack: Uint8Array, o: { patient: boolean; signal: AbortSignal }): Promise<SendResult> {
     const { index, hasher, clock } = this.#components
-    await using file = await OutboxFile.open(outboxPath(this.#options.outbox, pack), hasher)
+    await using file = await OutboxFile.open(this.#options.outbox, pack, hasher)
     const known = (await index.holders(pack)).filter((holder) => holder.receipt !== undefined)
     const placed = new Map(known.map((holder) => [holder.index, holder]))
     const shipment: Shipment = { file, placed, avoid: new Set(this.#full) }
@@ -101,7 +101,7 @@ export class Sender {
     const full = this.#full.size
     const missing = descriptor.k + descriptor.m - placed.size
     if (durable) await this.#record(shipment, missing)
-    if (durable && missing === 0) await removeOutboxPack(this.#options.outbox, pack)
+    if (durable && missing === 0) await recycleOutboxPack(this.#options.outbox, pack)
     return { durable, missing, payloadBytes: file.payloadBytes, needed: minimum, full }
   }
 

@@ -7,7 +7,7 @@ import { MoyaiError, toMoyaiError } from '@moyai/protocol'
 import type { StoreSummary } from '@moyai/protocol'
 
 import { loadCodec } from '../codec.ts'
-import { listOutbox } from './outbox.ts'
+import { listOutbox, removeSpares } from './outbox.ts'
 import { Settler } from './settler.ts'
 import { StoreRun } from './store-run.ts'
 import type {
@@ -107,8 +107,12 @@ export class StoreService {
       await before
       return await work()
     } finally {
-      this.#waiting--
-      resolve()
+      try {
+        await removeSpares(this.#options.outbox)
+      } finally {
+        this.#waiting--
+        resolve()
+      }
     }
   }
 
