@@ -51,13 +51,15 @@ export type ContentReaderComponents = {
   state: SharedState
 }
 
-/** Chunk ids of the file being read. */
+/** Chunk ids of the file being read; one list serves all files. */
 class IdList {
   #bytes: Uint8Array = new Uint8Array(64 * HASH_BYTES)
   #length = 0
-  readonly #onPiece: (ids: Uint8Array) => void
+  #onPiece: (ids: Uint8Array) => void = () => undefined
 
-  constructor(onPiece: (ids: Uint8Array) => void) {
+  /** Begins the list of the next file. */
+  begin(onPiece: (ids: Uint8Array) => void): void {
+    this.#length = 0
     this.#onPiece = onPiece
   }
 
@@ -106,6 +108,7 @@ function unchanged(a: BigIntStats, b: BigIntStats): boolean {
 export class ContentReader {
   readonly #components: ContentReaderComponents
   readonly #window = new Uint8Array(WINDOW_BYTES)
+  readonly #ids = new IdList()
 
   constructor(components: ContentReaderComponents) {
     this.#components = components
@@ -139,7 +142,8 @@ export class ContentReader {
       if (!before.isFile()) {
         return { error: { code: 'SOURCE_UNREADABLE', message: 'is no longer a regular file' } }
       }
-      const ids = new IdList(on.ids)
+      const ids = this.#ids
+      ids.begin(on.ids)
       const holes = mayHaveHoles(before) ? findHoles(fd) : []
       const outcome: FileOutcome = {}
       try {
