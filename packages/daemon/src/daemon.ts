@@ -184,6 +184,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       hostname: hostname(),
       username: userInfo().username,
       program: `moyai ${VERSION}`,
+      code: home.config.store.code,
     },
     {
       index,
@@ -214,7 +215,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
   const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })
   const status = new StatusService(
-    { bundle, name: home.config.host.name, version: VERSION },
+    { bundle, name: home.config.host.name, version: VERSION, code: home.config.store.code },
     {
       index,
       network,

@@ -16,6 +16,7 @@ test('goal: an empty file is a whole configuration of documented defaults', () =
   assert.equal(config.host.provider, 'self')
   assert.equal(config.storage.offerBytes, 100e9)
   assert.deepEqual(config.network.listen, ['/ip4/0.0.0.0/tcp/4001'])
+  assert.equal(config.store.code, undefined)
 })
 
 test('goal: what is written is read', () => {
@@ -26,12 +27,15 @@ test('goal: what is written is read', () => {
     [storage]
     offer = "1.5 TiB"
     reserve = 0
+    [store]
+    code = "4+2"
     [log]
     files = 2`)
   assert.equal(config.host.name, 'front-desk')
   assert.equal(config.host.class, 'always-on')
   assert.equal(config.storage.offerBytes, 1.5 * 2 ** 40)
   assert.equal(config.storage.reserveBytes, 0)
+  assert.deepEqual(config.store.code, { k: 4, m: 2 })
   assert.equal(config.log.filesMax, 2)
 })
 
@@ -57,6 +61,10 @@ test('goal: a wrong value is refused with its key and what would be right', () =
     ['[network]\nlisten = "x"', /'network\.listen' must be a list/],
     ['[network]\nlisten = ["0.0.0.0:4001"]', /must contain addresses such as/],
     ['[log]\nfiles = 0', /'log\.files' must be a whole number from 1 to 100/],
+    ['[store]\ncode = "4"', /'store\.code' must be "auto", or a code such as "4\+2"/],
+    ['[store]\ncode = "0+2"', /'store\.code' must be/],
+    ['[store]\ncode = "4+0"', /'store\.code' must be/],
+    ['[store]\ncode = "12+3"', /'store\.code' must be .* of at most 14 shards/],
     ['host = 3', /'host' must be a section/],
     ['[host\nname = 1', /line 1: not valid TOML|line 2: not valid TOML/],
   ]

@@ -7,10 +7,13 @@
  */
 
 import {
+  type Code,
   fromUtf8,
+  isCode,
   isLabel,
   MoyaiError,
   NAME_LENGTH_MAX,
+  PLAN_SHARDS_MAX,
   printable,
   type HostClass,
 } from '@moyai/protocol'
@@ -29,6 +32,8 @@ export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'
 export type Config = {
   host: { name: string; site: string; provider: string; class: HostClass }
   storage: { offerBytes: number; reserveBytes: number }
+  /** `code` is undefined where the planner chooses. */
+  store: { code: Code | undefined }
   network: { listen: string[]; announce: string[]; peers: string[] }
   log: { level: LogLevel; fileBytesMax: number; filesMax: number }
 }
@@ -70,6 +75,20 @@ function size(value: unknown): string | number {
   if (typeof value !== 'string') return fail('must be a size such as "500GB"')
   parseBytes(value)
   return value
+}
+
+/** Undefined for `auto`, or for what is no code that a stripe can have. */
+function codeOf(text: string): Code | undefined {
+  const match = /^([1-9]\d?)\+([1-9]\d?)$/.exec(text)
+  if (match === null) return undefined
+  const code = { k: Number(match[1]), m: Number(match[2]) }
+  return isCode(code) && code.k + code.m <= PLAN_SHARDS_MAX ? code : undefined
+}
+
+function codeText(value: unknown): string {
+  if (value === 'auto') return value
+  if (typeof value === 'string' && codeOf(value) !== undefined) return value
+  return fail(`must be "auto", or a code such as "4+2" of at most ${PLAN_SHARDS_MAX} shards`)
 }
 
 function addresses(value: unknown): string[] {
@@ -119,6 +138,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     absent: '1GB',
     about: 'Free space of the disk that shards never take.',
     check: size,
+  },
+  {
+    key: 'store.code',
+    absent: 'auto',
+    about: 'For experts: the code of new data stripes, such as `4+2`; `auto` suits the pool.',
+    check: codeText,
   },
   {
     key: 'network.listen',
@@ -208,6 +233,7 @@ function build(values: ReadonlyMap<string, Value>): Config {
       class: text('host.class') as HostClass,
     },
     storage: { offerBytes: bytes('storage.offer'), reserveBytes: bytes('storage.reserve') },
+    store: { code: codeOf(text('store.code')) },
     network: {
       listen: list('network.listen'),
       announce: list('network.announce'),

@@ -6,6 +6,7 @@
 
 import {
   type Clock,
+  type Code,
   DEFAULT_POLICY,
   effectivePolicy,
   fromUtf8,
@@ -30,7 +31,13 @@ import { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.
 
 const READ_DATA_KEY = utf8('read-data')
 
-export type StatusOptions = { bundle: VaultBundle; name: string; version: string }
+export type StatusOptions = {
+  bundle: VaultBundle
+  name: string
+  version: string
+  /** The code of data stripes where config.toml sets it. */
+  code?: Code | undefined
+}
 
 export type StatusComponents = {
   index: VaultIndex
@@ -101,7 +108,7 @@ export class StatusService {
         addresses: network.addresses(),
       },
       pool: state === undefined ? null : { id: toHex(state.id), name: state.name },
-      policy: policyOf(view),
+      policy: policyOf(view, this.#o.code),
       hosts: view === undefined ? [] : hostStatuses(view, used),
       vault: {
         id: toHex(vaultSigner(this.#o.bundle).publicKey),
@@ -158,13 +165,13 @@ export class StatusService {
   }
 }
 
-function policyOf(view: PoolView | undefined): StatusResult['policy'] {
+function policyOf(view: PoolView | undefined, fixed: Code | undefined): StatusResult['policy'] {
   const text = policyText(DEFAULT_POLICY)
   if (view === undefined) return { text, code: null, explain: 'no pool, no protection' }
   const hosts = hostFacts(view)
   try {
     const policy = effectivePolicy(hosts, DEFAULT_POLICY)
-    const { code, explain } = planCode({ hosts, owner: view.self, class: 'data', policy })
+    const { code, explain } = planCode({ hosts, owner: view.self, class: 'data', policy, fixed })
     const unasked = (['site', 'provider'] as const).filter((kind) => policy[kind] === 0)
     const warning = unasked.map((kind) => `; all hosts are of one ${kind}: what takes it takes all`)
     return { text, code: `${code.k}+${code.m}`, explain: `${explain}${warning.join('')}` }

@@ -21,6 +21,7 @@ import {
 } from '@moyai/protocol'
 import type {
   Clock,
+  Code,
   CodePlan,
   Entry,
   Hasher,
@@ -80,6 +81,8 @@ export type StoreOptions = {
   protectedDays?: number
   /** zstd level; 1. */
   compressionLevel?: number
+  /** The code of data stripes where config.toml sets it; the planner chooses otherwise. */
+  code?: Code | undefined
   computeThreads?: number
   /** Bytes of shards that may wait in the outbox; 256 MiB. */
   outboxBytesMax?: number
@@ -205,7 +208,7 @@ export class StoreRun {
     const hosts = pool.hosts()
     const policy = pool.policy()
     const plan = (stripeClass: 'data' | 'meta'): CodePlan =>
-      planCode({ hosts, owner: pool.self, class: stripeClass, policy })
+      planCode({ hosts, owner: pool.self, class: stripeClass, policy, fixed: this.#options.code })
     const data = plan('data')
     return { data, meta: plan('meta') }
   }

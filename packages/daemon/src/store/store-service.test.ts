@@ -27,12 +27,13 @@ import {
   MoyaiError,
   openLogEntry,
   openSnapshot,
+  openStripe,
   PackReader,
   packHeader,
   toHex,
   vaultSigner,
 } from '@moyai/protocol'
-import type { Entry, Snapshot } from '@moyai/protocol'
+import type { Code, Entry, Snapshot } from '@moyai/protocol'
 
 import { systemClock } from '../clock.ts'
 import { loadCodec } from '../codec.ts'
@@ -58,7 +59,11 @@ type World = {
   request: (more?: Partial<StoreRequest>) => StoreRequest
 }
 
-function makeWorld(t: TestContext, sites = ['a', 'a', 'b', 'b', 'c']): World {
+function makeWorld(
+  t: TestContext,
+  sites: readonly string[] = ['a', 'a', 'b', 'b', 'c'],
+  code?: Code,
+): World {
   const folder = mkdtempSync(join(tmpdir(), 'moyai-store-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const home = join(folder, 'home')
@@ -76,6 +81,7 @@ function makeWorld(t: TestContext, sites = ['a', 'a', 'b', 'b', 'c']): World {
       username: 'tester',
       program: 'moyai test',
       patienceMs: 300,
+      code,
     },
     {
       index,
@@ -286,6 +292,24 @@ test('Goal: a dry run counts and sends, writes and commits nothing.', async (t) 
   assert.equal(summary.snapshot_id, null)
   assert.equal(world.pool.shardCount, 0)
   assert.equal(world.pool.entries.length, 0)
+})
+
+test('Goal: a code set by hand is that of every data stripe, or nothing is stored.', async (t) => {
+  const world = makeWorld(t, ['a', 'a', 'b', 'b', 'c', 'c'], { k: 4, m: 2 })
+  writeFileSync(join(world.source, 'big'), new SeededRandom('x').bytes(5_000_000))
+  const summary = await world.service.store(world.request())
+  assert.equal(summary.state, 'protected')
+  const stripes = world.pool.others.flatMap((host) =>
+    [...host.shards.values()].map(({ envelope }) => openStripe(envelope)),
+  )
+  const codes = new Set(stripes.map(({ class: kind, k, m }) => `${kind} ${k}+${m}`))
+  assert.deepEqual([...codes].sort(), ['data 4+2', 'meta 3+3'])
+
+  const small = makeWorld(t, ['a', 'b', 'c'], { k: 4, m: 2 })
+  writeFileSync(join(small.source, 'file'), 'x')
+  const refused = { code: 'TOO_FEW_HOSTS', message: /4\+2 is set by hand/, hint: /config\.toml/ }
+  await assert.rejects(small.service.store(small.request()), refused)
+  assert.equal(small.pool.entries.length, 0)
 })
 
 test('Goal: with too few hosts nothing is committed, and nothing sent twice later.', async (t) => {

@@ -111,6 +111,26 @@ describe('planCode', () => {
     )
   })
 
+  it('takes a code that is set by hand, and says what it does not survive', () => {
+    // Goal: an expert's choice is honoured, never made to look better than it is.
+    const fixed = { k: 4, m: 2 }
+    const seven = { hosts: pool(7, 3), owner: OWNER, fixed }
+    const data = planCode({ ...seven, class: 'data' })
+    assert.deepEqual(data.code, fixed)
+    assert.equal(data.met, true)
+    assert.match(data.explain, /^set by hand: 4\+2 on 6 possible holders: survives 2 hosts/)
+    assert.deepEqual(planCode({ ...seven, class: 'meta' }).code, { k: 3, m: 3 })
+    const oneSite = planCode({ ...seven, hosts: pool(7, 1), class: 'data' })
+    assert.deepEqual(oneSite.code, fixed)
+    assert.match(oneSite.explain, /does not survive the loss of 1 site/)
+    const weak = planCode({ ...seven, class: 'data', fixed: { k: 4, m: 1 } })
+    assert.match(weak.explain, /does not survive the loss of 2 hosts/)
+    const error = { code: 'TOO_FEW_HOSTS', message: /needs 6 other hosts; the pool has 5/ }
+    const six = { ...seven, hosts: pool(6, 3) }
+    assert.throws(() => planCode({ ...six, class: 'data' }), { ...error, hint: /add 1/ })
+    assert.throws(() => planCode({ ...six, class: 'meta' }), error)
+  })
+
   it('reproduces the table that was simulated', () => {
     // Goal: the codes whose yearly risk is known. Method: research table, even sites, one provider
     // per site.

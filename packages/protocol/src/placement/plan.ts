@@ -55,6 +55,8 @@ export type PlanOptions = {
   owner: string
   class: StripeClass
   policy?: Policy
+  /** The code of data stripes where a person has set it; what it does not survive is in `gaps`. */
+  fixed?: Code | undefined
 }
 
 /** The possible holders: every host but the owner's own. */
@@ -63,7 +65,10 @@ export function holdersOf(hosts: readonly HostFacts[], owner: string): HostFacts
   return hosts.filter((host) => host.id !== owner)
 }
 
-/** Chooses the code for new stripes. TOO_FEW_HOSTS when the owner is alone. */
+/**
+ * Chooses the code for new stripes. TOO_FEW_HOSTS when the owner is alone, or the pool has fewer
+ * holders than the fixed code has shards.
+ */
 export function planCode(options: PlanOptions): CodePlan {
   const policy = options.policy ?? DEFAULT_POLICY
   const holders = holdersOf(options.hosts, options.owner)
@@ -75,9 +80,24 @@ export function planCode(options: PlanOptions): CodePlan {
   }
   const placeable = placeableOf(holders, PLAN_SHARDS_MAX)
   const pool: Pool = { count, policy, placeable }
-  const data = count < 3 ? { k: 1, m: count - 1 } : pickForPolicy(pool)
+  const data = dataCode(pool, options.fixed)
   const code = options.class === 'data' ? data : oneMoreParity(data, pool)
-  return describe(code, { holders, pool })
+  const plan = describe(code, { holders, pool })
+  return options.fixed === undefined ? plan : { ...plan, explain: `set by hand: ${plan.explain}` }
+}
+
+function dataCode(pool: Pool, fixed: Code | undefined): Code {
+  if (fixed === undefined) {
+    return pool.count < 3 ? { k: 1, m: pool.count - 1 } : pickForPolicy(pool)
+  }
+  const { k, m } = fixed
+  const missing = k + m - pool.count
+  if (missing <= 0) return fixed
+  throw new MoyaiError(
+    'TOO_FEW_HOSTS',
+    `the code ${k}+${m} is set by hand and needs ${k + m} other hosts; the pool has ${pool.count}`,
+    { hint: `add ${missing} to the pool, or take \`code\` out of [store] in config.toml` },
+  )
 }
 
 type Pool = { count: number; policy: Policy; placeable: (caps: Caps) => number }
