@@ -8,6 +8,8 @@ import { assert, MoyaiError, toMoyaiError } from '@moyai/protocol'
 
 import type { ComputeSetup, FromCompute, ToCompute } from './messages.ts'
 import type { PackNotice } from './pack-writer.ts'
+import { SpanProgress } from './span.ts'
+import type { Span } from './span.ts'
 import type { WalkBatch } from './walker.ts'
 
 /** Each thread holds about 60 MiB of buffers; two keep a daemon far below its 512 MiB. */
@@ -52,7 +54,7 @@ export type ComputePoolOptions = { threads: number }
 
 export type ComputePoolComponents = {
   /** Called for each thread when it starts: the table has grown meanwhile. */
-  setup: () => Omit<ComputeSetup, 'toWalker'>
+  setup: () => Omit<ComputeSetup, 'toWalker' | 'shares'>
   /** Gets the walker's end of a new thread's channel. */
   onStart: (port: MessagePort) => void
   /** The table's segments as of now. */
@@ -67,6 +69,8 @@ export class ComputePool {
   readonly #components: ComputePoolComponents
   readonly #threads: Thread[] = []
   readonly #waiting: WalkBatch[] = []
+  /** Spans that nobody took yet; a thread that has time looks whether they still are open. */
+  #spans: Span[] = []
   #flushes: { left: number; resolve: () => void } | undefined
   #ended = false
 
@@ -96,20 +100,25 @@ export class ComputePool {
   }
 
   #dispatch(): void {
-    while (this.#waiting.length > 0) {
+    this.#spans = this.#spans.filter(({ shared }) => new SpanProgress(shared).isOpen)
+    while (this.#waiting.length > 0 || this.#spans.length > 0) {
       const thread = this.#threads.find(({ busy }) => !busy) ?? this.#start()
       if (thread === undefined) return
-      const batch = this.#waiting.shift()
-      assert(batch !== undefined, 'a batch waits')
       thread.busy = true
-      send(thread.worker, { type: 'batch', batch, table: this.#components.table() })
+      const table = this.#components.table()
+      // what is begun first: another thread waits for it
+      const span = this.#spans.shift()
+      const batch = span === undefined ? this.#waiting.shift() : undefined
+      if (span !== undefined) send(thread.worker, { type: 'span', span, table })
+      if (batch !== undefined) send(thread.worker, { type: 'batch', batch, table })
     }
   }
 
   #start(): Thread | undefined {
     if (this.#threads.length >= this.#options.threads || this.#ended) return undefined
     const { port1: toWalker, port2 } = new MessageChannel()
-    const data: ComputeSetup = { ...this.#components.setup(), toWalker }
+    const shares = this.#options.threads > 1
+    const data: ComputeSetup = { ...this.#components.setup(), toWalker, shares }
     const worker = startWorker('compute-worker', { data, port: toWalker })
     this.#components.onStart(port2)
     const thread: Thread = { worker, busy: false }
@@ -125,6 +134,9 @@ export class ComputePool {
       } else if (message.type === 'flushed') {
         const flushes = this.#flushes
         if (flushes !== undefined && --flushes.left === 0) flushes.resolve()
+      } else if (message.type === 'span') {
+        this.#spans.push(message.span)
+        this.#dispatch()
       } else if (message.type === 'pack') {
         this.#components.onPack(message.pack)
       } else {

@@ -29,7 +29,15 @@ const onPack = (pack: { pack: Uint8Array; payloadBytes: number }): void =>
 const writer = makePackWriter(setup, { packClass: 'data', hasher, state, onPack })
 const chunker = new Chunker(gearTable(gearSeed(setup.bundle)))
 const { chunkIdKey } = setup.bundle
-const reader = new ContentReader({ hasher, chunker, chunkIdKey, table, writer, state })
+const reader = new ContentReader({
+  hasher,
+  chunker,
+  chunkIdKey,
+  table,
+  writer,
+  state,
+  ...(setup.shares ? { offer: (span) => post({ type: 'span', span }) } : {}),
+})
 
 function read(batch: WalkBatch): void {
   const { id, paths } = batch
@@ -54,6 +62,10 @@ port.on('message', (message: ToCompute) => {
     if (message.type === 'batch') {
       table.extend(message.table)
       read(message.batch)
+    } else if (message.type === 'span') {
+      table.extend(message.table)
+      reader.readSpan(message.span)
+      post({ type: 'done' })
     } else {
       writer.flush()
       post({ type: 'flushed' })

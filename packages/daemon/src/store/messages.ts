@@ -11,6 +11,7 @@ import type { Code, Entry, ErrorCode, StripeClass, VaultBundle } from '@moyai/pr
 import type { FileOutcome } from './content-reader.ts'
 import type { PackNotice } from './pack-writer.ts'
 import type { PathPlan } from './path-plan.ts'
+import type { Span } from './span.ts'
 import type { WalkCounts } from './walk-counts.ts'
 import type { WalkBatch } from './walker.ts'
 
@@ -31,17 +32,23 @@ export type ComputeSetup = WorkerSetup & {
   table: SharedArrayBuffer[]
   /** Straight to the walker: what was read would only be garbage in the main thread. */
   toWalker: MessagePort
+  /** True when other compute threads can take part of a large file. */
+  shares: boolean
 }
 
 export type ToCompute =
   | { type: 'batch'; batch: WalkBatch; table: SharedArrayBuffer[] }
+  /** Part of a file that another thread has; answered by `done`. */
+  | { type: 'span'; span: Span; table: SharedArrayBuffer[] }
   /** Write what is left; answered by `flushed`. */
   | { type: 'flush' }
 
 export type FromCompute =
   | { type: 'pack'; pack: PackNotice }
-  /** A batch is done; its outcomes went to the walker. */
+  /** A batch or span is done; a batch's outcomes went to the walker. */
   | { type: 'done' }
+  /** For any thread that has time. */
+  | { type: 'span'; span: Span }
   | { type: 'flushed' }
   | Failure
 
