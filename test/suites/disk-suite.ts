@@ -82,6 +82,22 @@ export function diskSuite(name: string, place: () => Promise<DiskPlace>): void {
     )
 
     void test(
+      'goal: pieces arrive one after the other, however many and long',
+      withPlace(async ({ disk, root }) => {
+        const file = await disk.open(`${root}/a`, 'create')
+        // More of them than one system call takes, among them empty ones.
+        const parts = Array.from({ length: 3000 }, (_, i) => new Uint8Array(i % 700).fill(i))
+        await file.writeParts(parts, 10)
+        await file.writeParts([], 0)
+        const expected = Buffer.concat([new Uint8Array(10), ...parts])
+        const back = new Uint8Array(expected.length + 1)
+        assert.equal(await file.read(back, 0), expected.length)
+        assert.ok(expected.equals(back.subarray(0, -1)))
+        await file.close()
+      }),
+    )
+
+    void test(
       'goal: create never takes an existing file, open never makes one',
       withPlace(async ({ disk, root }) => {
         await write(disk, `${root}/a`, 'x')

@@ -21,6 +21,8 @@ export interface DiskFile {
    * Writes all of `bytes` at `position`. After an error, any part of them may have been written.
    */
   write(bytes: Uint8Array, position: number): Promise<void>
+  /** The same for several pieces that follow each other from `position` on, in one operation. */
+  writeParts(parts: readonly Uint8Array[], position: number): Promise<void>
   /**
    * Resolves when what was written is on the disk. After an error nothing is known, not even by
    * trying again.

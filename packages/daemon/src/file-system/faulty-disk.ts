@@ -55,6 +55,13 @@ export class FaultyDisk implements Disk {
           () => file.write(bytes, position),
           () => file.write(bytes.subarray(0, bytes.length >> 1), position),
         ),
+      writeParts: (parts, position) =>
+        this.#try(
+          'writeParts',
+          path,
+          () => file.writeParts(parts, position),
+          () => file.writeParts(parts.slice(0, parts.length >> 1), position),
+        ),
       sync: () => this.#try('sync', path, () => file.sync()),
       size: () => this.#try('size', path, () => file.size()),
       mode: () => this.#try('mode', path, () => file.mode()),

@@ -49,6 +49,18 @@ class NodeFile implements DiskFile {
     })
   }
 
+  writeParts(parts: readonly Uint8Array[], position: number): Promise<void> {
+    return guarded('writing', this.#path, async () => {
+      let rest = parts
+      let at = position
+      while (rest.length > 0) {
+        const { bytesWritten } = await this.#handle.writev(rest, at)
+        at += bytesWritten
+        rest = withoutFirst(rest, bytesWritten)
+      }
+    })
+  }
+
   sync(): Promise<void> {
     return guarded('syncing', this.#path, () => this.#handle.sync())
   }
@@ -66,6 +78,16 @@ class NodeFile implements DiskFile {
   }
 }
 
+/** What follows the first `bytes` of `parts`. */
+function withoutFirst(parts: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let left = bytes
+  for (const [i, part] of parts.entries()) {
+    if (left < part.length) return [part.subarray(left), ...parts.slice(i + 1)]
+    left -= part.length
+  }
+  return []
+}
+
 // Not there on Windows, where links in such places need an administrator.
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0
 const NON_BLOCKING = constants.O_NONBLOCK ?? 0
@@ -81,6 +103,8 @@ export const nodeDisk: Disk = {
   open: (path, access, mode = SECRET_MODE) =>
     guarded('opening', path, async () => {
       const handle = await open(path, FLAGS[access], mode)
+      // What did not exist before is a file.
+      if (access === 'create') return new NodeFile(handle, path)
       try {
         if (!(await handle.stat()).isFile()) throw new MoyaiError('DISK', `${path} is not a file`)
         return new NodeFile(handle, path)

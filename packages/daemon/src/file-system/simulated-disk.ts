@@ -7,7 +7,7 @@
  * safe, too. A rename is one step, present or not.
  */
 
-import { MoyaiError } from '@moyai/protocol'
+import { concatBytes, MoyaiError } from '@moyai/protocol'
 import type { Disk, DiskAccess, DiskEntry, DiskFile } from './disk.ts'
 import { SECRET_MODE } from './small-files.ts'
 
@@ -201,6 +201,14 @@ export class SimulatedDisk implements Disk {
     const check = (): void => {
       if (!open || epoch !== this.#epoch) throw new MoyaiError('DISK', 'the file is closed')
     }
+    const write = async (bytes: Uint8Array, position: number): Promise<void> => {
+      check()
+      const growth = position + bytes.length - node.length
+      if (growth > 0 && growth > (await this.freeBytes())) {
+        throw new MoyaiError('NO_SPACE', 'the disk is full')
+      }
+      writeTo(node, bytes, position)
+    }
     return {
       read: async (buffer, position) => {
         check()
@@ -208,14 +216,8 @@ export class SimulatedDisk implements Disk {
         buffer.set(part)
         return part.length
       },
-      write: async (bytes, position) => {
-        check()
-        const growth = position + bytes.length - node.length
-        if (growth > 0 && growth > (await this.freeBytes())) {
-          throw new MoyaiError('NO_SPACE', 'the disk is full')
-        }
-        writeTo(node, bytes, position)
-      },
+      write,
+      writeParts: (parts, position) => write(concatBytes(...parts), position),
       sync: async () => {
         check()
         node.safe = node.bytes.slice(0, node.length)

@@ -46,6 +46,15 @@ export async function openShardStore(o: ShardStoreOptions): Promise<ShardStore> 
   return DiskShardStore.open({ ...o, root }, id)
 }
 
+/** A writer's claim to a shard's place. `leave` is called once. */
+type Place = {
+  /** No file was there when the writer began. */
+  isFree: boolean
+  /** Nobody else wrote this shard since. */
+  isAlone(): boolean
+  leave(): void
+}
+
 class DiskShardStore implements ShardStore {
   readonly #o: ShardStoreOptions
   readonly #id: Uint8Array
@@ -53,10 +62,13 @@ class DiskShardStore implements ShardStore {
   readonly #listing: ShardListing
   readonly #locks = new KeyedLock()
   readonly #writers = new Set<TemporaryShard>()
+  /** Shards that somebody writes, by path. */
+  readonly #writing = new Map<string, { count: number; contended: boolean }>()
   #writersReserved = 0
   #reservedBytes = 0
   #usedBytes: number | undefined
   #counting: Promise<number> | undefined
+  #guarding: Promise<void> | undefined
   #swept = false
   #temporaryCount = 0
   #closed = false
@@ -79,30 +91,58 @@ class DiskShardStore implements ShardStore {
     return store
   }
 
-  async put(o: { envelope: Uint8Array; index: number }): Promise<ShardPut> {
+  async put(o: {
+    envelope: Uint8Array
+    index: number
+    descriptor?: StripeDescriptor
+  }): Promise<ShardPut> {
     this.#checkOpen()
     this.#folders.check()
     const envelope = o.envelope.slice()
-    const descriptor = openStripe(envelope)
+    const descriptor = o.descriptor ?? openStripe(envelope)
     const { vault, pack, shardLength } = descriptor
     if (descriptor.shardHashes[o.index] === undefined) {
       throw new MoyaiError('MALFORMED', `no shard ${o.index} in this stripe`)
     }
     const id = { vault, pack, index: o.index }
-    await this.#sweep()
-    if (await this.#isWhole(id)) {
-      await this.#makeDurable(id)
-      return { had: true, descriptor }
-    }
-    const fileLength =
-      shardPayloadOffset({ envelopeLength: envelope.length, shardLength }) + shardLength
-    await this.#reserve(fileLength)
+    // Joined before the disk is looked at: whoever comes later is seen by both.
+    const place = this.#join(id)
     try {
-      return { had: false, writer: await this.#newWriter({ id, envelope, descriptor, fileLength }) }
+      await this.#sweep()
+      const state = await this.#stateOf(id)
+      if (state === 'whole') {
+        await this.#makeDurable(id)
+        place.leave()
+        return { had: true, descriptor }
+      }
+      place.isFree = state === 'absent'
+      const fileLength =
+        shardPayloadOffset({ envelopeLength: envelope.length, shardLength }) + shardLength
+      await this.#reserve(fileLength)
+      try {
+        const shard = { id, envelope, descriptor, fileLength, place }
+        return { had: false, writer: await this.#newWriter(shard) }
+      } catch (error) {
+        this.#giveBack(fileLength)
+        throw error
+      }
     } catch (error) {
-      this.#giveBack(fileLength)
+      place.leave()
       throw error
     }
+  }
+
+  /** Takes part in writing a shard; almost always alone. */
+  #join(id: ShardId): Place {
+    const key = shardPath(id)
+    const together = this.#writing.get(key) ?? { count: 0, contended: false }
+    this.#writing.set(key, together)
+    together.count++
+    together.contended ||= together.count > 1
+    const leave = (): void => {
+      if (--together.count === 0) this.#writing.delete(key)
+    }
+    return { isFree: false, isAlone: () => !together.contended, leave }
   }
 
   async has(id: ShardId): Promise<boolean> {
@@ -193,8 +233,18 @@ class DiskShardStore implements ShardStore {
     if (this.#closed) throw new MoyaiError('ABORTED', 'the shard store is closed')
   }
 
-  async #guard(): Promise<void> {
-    await checkIdentity(this.#o.disk, this.#o.root, this.#id)
+  /** Those who come while the disk is being asked share its answer. */
+  #guard(): Promise<void> {
+    this.#guarding ??= this.#askIdentity()
+    return this.#guarding
+  }
+
+  async #askIdentity(): Promise<void> {
+    try {
+      await checkIdentity(this.#o.disk, this.#o.root, this.#id)
+    } finally {
+      this.#guarding = undefined
+    }
   }
 
   /** Checks that the store is there; the first time also removes what was left half-written. */
@@ -213,15 +263,21 @@ class DiskShardStore implements ShardStore {
   }
 
   /**
-   * True when the shard is here and every byte of it right; a file that is damaged or unreadable is
-   * not.
+   * `whole` when the shard is here and every byte of it right; a file that is damaged or unreadable
+   * is `bad`. For callers that have just checked that the store is there.
    */
-  async #isWhole(id: ShardId): Promise<boolean> {
+  async #stateOf(id: ShardId): Promise<'whole' | 'bad' | 'absent'> {
     try {
-      await this.verify(id)
-      return true
+      const reader = await openShardFile(this.#o.disk, { path: this.#path(id), id })
+      try {
+        await verifyShard(reader)
+      } finally {
+        await reader.close()
+      }
+      return 'whole'
     } catch (error) {
-      if (isMoyaiError(error, 'NOT_FOUND', 'SHARD_DAMAGED', 'DISK')) return false
+      if (isMoyaiError(error, 'NOT_FOUND')) return 'absent'
+      if (isMoyaiError(error, 'SHARD_DAMAGED', 'DISK')) return 'bad'
       throw error
     }
   }
@@ -271,21 +327,30 @@ class DiskShardStore implements ShardStore {
     envelope: Uint8Array
     descriptor: StripeDescriptor
     fileLength: number
+    place: Place
   }): Promise<TemporaryShard> {
     const { disk, root } = this.#o
     const name = `${toHex(o.id.pack).slice(0, 16)}.${o.id.index}.${++this.#temporaryCount}`
     const path = `${root}/${TEMPORARY_FOLDER}/${name}`
     const file = await this.#inFolder([TEMPORARY_FOLDER], () => disk.open(path, 'create'))
+    let isMoved = false
     const writer: TemporaryShard = new TemporaryShard({
       ...o,
       index: o.id.index,
       file,
       hooks: {
         sync: (run) => this.#folders.sync(run),
-        publish: () => this.#publish(o.id, { path, fileLength: o.fileLength }),
+        publish: () => {
+          const moved = (): void => {
+            isMoved = true
+          }
+          return this.#publish(o.id, { path, moved, ...o })
+        },
         discard: async () => {
           this.#writers.delete(writer)
           this.#giveBack(o.fileLength)
+          o.place.leave()
+          if (isMoved) return
           try {
             await removeFile(disk, path)
           } catch {
@@ -302,15 +367,20 @@ class DiskShardStore implements ShardStore {
    * Puts a finished file in its place. Of two writers of one shard the second finds the first
    * one's.
    */
-  async #publish(id: ShardId, o: { path: string; fileLength: number }): Promise<void> {
+  async #publish(
+    id: ShardId,
+    o: { path: string; fileLength: number; place: Place; moved: () => void },
+  ): Promise<void> {
     const { disk } = this.#o
     await this.#locks.run(shardPath(id), async () => {
       this.#folders.check()
       await this.#guard()
       const parts = [vaultFolder(id.vault), packFolder(id.pack)]
-      if (!(await this.#isWhole(id))) {
-        const replaced = await this.#sizeOf(id)
+      const isFree = o.place.isFree && o.place.isAlone()
+      if (isFree || (await this.#stateOf(id)) !== 'whole') {
+        const replaced = isFree ? 0 : await this.#sizeOf(id)
         await this.#inFolder(parts, (folder) => disk.rename(o.path, `${folder}/${fileName(id)}`))
+        o.moved()
         this.#usedBytes = (this.#usedBytes ?? 0) + o.fileLength - replaced
       }
       const folder = await this.#folders.ensure(this.#o.root, parts)

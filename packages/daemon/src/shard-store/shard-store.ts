@@ -21,10 +21,10 @@ export type ShardId = { vault: Uint8Array; pack: Uint8Array; index: number }
 export interface ShardWriter {
   readonly descriptor: StripeDescriptor
   /**
-   * Takes the next bytes of the shard; they are on their way to the disk when it resolves.
-   * TOO_LARGE beyond its end.
+   * Takes the next bytes of the shard, in one piece or several; they are on their way to the disk
+   * when it resolves, and must not change before. TOO_LARGE beyond its end.
    */
-  write(bytes: Uint8Array): Promise<void>
+  write(bytes: Uint8Array | readonly Uint8Array[]): Promise<void>
   /**
    * Makes the shard durable. TRUNCATED when bytes are missing, HASH_MISMATCH when they are not the
    * shard's; STORE_TAINTED; NO_SPACE. After any error the shard must not be acknowledged, though
@@ -73,11 +73,12 @@ export type ShardPage = {
 export interface ShardStore {
   /**
    * Begins to take shard `index` of the stripe that `envelope` describes. Whether its vault may
-   * store here is decided above. A damaged file of that shard is replaced by `commit`. What
+   * store here is decided above; `descriptor`, if that has verified the envelope already, is what
+   * `openStripe` gave for it. A damaged file of that shard is replaced by `commit`. What
    * `openStripe` throws; MALFORMED for an index beyond the stripe; QUOTA, NO_SPACE, BUSY,
    * STORE_TAINTED.
    */
-  put(o: { envelope: Uint8Array; index: number }): Promise<ShardPut>
+  put(o: { envelope: Uint8Array; index: number; descriptor?: StripeDescriptor }): Promise<ShardPut>
   /**
    * True when the shard's file is here, its header right and its length whole. The payload is not
    * read.

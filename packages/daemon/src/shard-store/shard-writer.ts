@@ -57,15 +57,19 @@ export class TemporaryShard implements ShardWriter {
     })
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array | readonly Uint8Array[]): Promise<void> {
+    const parts = bytes instanceof Uint8Array ? [bytes] : bytes
     await this.#exclusively(async () => {
-      if (bytes.length > this.descriptor.shardLength - this.#length) {
+      const length = parts.reduce((sum, part) => sum + part.length, 0)
+      if (length > this.descriptor.shardLength - this.#length) {
         throw new MoyaiError('TOO_LARGE', 'more bytes than the shard has')
       }
-      this.#hasher.update(bytes)
       const position = this.#payloadOffset + this.#length
-      this.#length += bytes.length
-      await this.#file.write(bytes, position)
+      this.#length += length
+      // The disk works while this thread hashes.
+      const written = this.#file.writeParts(parts, position)
+      for (const part of parts) this.#hasher.update(part)
+      await written
     })
   }
 

@@ -13,6 +13,7 @@ import {
   openReceipt,
   openStripe,
   SliceVerifier,
+  type StripeDescriptor,
 } from '@moyai/protocol'
 import type { Exchange } from '../exchange.ts'
 import type { LaneRequest } from '../lane-pool.ts'
@@ -106,9 +107,18 @@ async function put(options: ShardClientOptions, o: PutOptions): Promise<PutRespo
   }
 }
 
+/** What envelopes say that were opened before: all shards of a stripe are sent with the same one. */
+const opened = new WeakMap<Uint8Array, StripeDescriptor>()
+
+function stripeOf(envelope: Uint8Array): StripeDescriptor {
+  const known = opened.get(envelope) ?? openStripe(envelope)
+  opened.set(envelope, known)
+  return known
+}
+
 /** HOST_REFUSED unless the receipt is the holder's own and says what was asked. */
 function checkReceipt(options: ShardClientOptions, o: PutOptions, envelope: Uint8Array): void {
-  const stripe = openStripe(o.envelope)
+  const stripe = stripeOf(o.envelope)
   const receipt = openReceipt(envelope)
   const pool = options.pool()
   const hash = stripe.shardHashes[o.index]

@@ -94,7 +94,7 @@ async function servePut(
   const pool = components.membership.pool()
   if (pool === undefined) throw new MoyaiError('NO_POOL', 'this host is in no pool')
   const { envelope } = request
-  const begun = await components.store.put({ envelope, index })
+  const begun = await components.store.put({ envelope, index, descriptor: stripe })
   if (begun.had) checkHeld(begun.descriptor, stripe, index)
   else await receiveShard(exchange, begun.writer, stripe.shardLength)
   const { signer, clock } = components
@@ -126,7 +126,7 @@ async function receiveShard(
     for (;;) {
       const parts = await exchange.receive()
       if (parts === undefined) break
-      for (const part of parts) await writer.write(part)
+      await writer.write(parts)
     }
     // The writer knows the length and the hash: a payload that ended early is TRUNCATED.
     await writer.commit()

@@ -55,7 +55,7 @@ export class MemoryShards implements HeldShards {
       write: async (bytes) => {
         if (this.failure !== undefined) throw this.failure
         if (this.stall !== undefined) await this.stall
-        parts.push(bytes.slice())
+        parts.push(bytes instanceof Uint8Array ? bytes.slice() : concatBytes(...bytes))
       },
       commit: async () => {
         const bytes = concatBytes(...parts)
