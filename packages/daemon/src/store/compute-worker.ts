@@ -12,6 +12,7 @@ import type { FileOutcome } from './content-reader.ts'
 import { DedupTable } from './dedup-table.ts'
 import type { ComputeSetup, FromCompute, Outcomes, ToCompute } from './messages.ts'
 import { loadHasher } from './native-hasher.ts'
+import { packOutcomes } from './outcome-batch.ts'
 import { SharedState } from './shared-state.ts'
 import type { WalkBatch } from './walker.ts'
 import { failureOf, makePackWriter } from './worker-kit.ts'
@@ -53,7 +54,10 @@ function read(batch: WalkBatch): void {
     state.add('filesRead', 1)
     return outcome
   })
-  tell({ type: 'outcomes', id, outcomes })
+  const packed = packOutcomes(outcomes)
+  setup.toWalker.postMessage({ type: 'outcomes', id, batch: packed } satisfies Outcomes, [
+    packed.bytes.buffer,
+  ])
   post({ type: 'done' })
 }
 

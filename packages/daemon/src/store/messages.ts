@@ -8,7 +8,7 @@ import type { MessagePort } from 'node:worker_threads'
 
 import type { Code, Entry, ErrorCode, StripeClass, VaultBundle } from '@moyai/protocol'
 
-import type { FileOutcome } from './content-reader.ts'
+import type { OutcomeBatch } from './outcome-batch.ts'
 import type { PackNotice } from './pack-writer.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { Span } from './span.ts'
@@ -56,7 +56,7 @@ export type FromCompute =
 export type Outcomes =
   | { type: 'ids'; id: number; index: number; ids: Uint8Array }
   | { type: 'restart'; id: number; index: number }
-  | { type: 'outcomes'; id: number; outcomes: FileOutcome[] }
+  | { type: 'outcomes'; id: number; batch: OutcomeBatch }
 
 export type WalkSetup = WorkerSetup & {
   plan: PathPlan

@@ -13,6 +13,7 @@ import { DedupTable } from './dedup-table.ts'
 import { Excludes } from './exclude.ts'
 import type { FromWalker, Outcomes, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
 import { loadHasher } from './native-hasher.ts'
+import { unpackOutcomes } from './outcome-batch.ts'
 import { PageCache, PageCacheWriter } from './page-cache.ts'
 import { SharedState } from './shared-state.ts'
 import { TreeEmitter } from './tree-emitter.ts'
@@ -111,7 +112,7 @@ function reportSometimes(): (counts: Walker['counts'], current: string) => void 
 function take(walker: Walker, message: Outcomes): void {
   if (message.type === 'ids') walker.deliverIds(message)
   else if (message.type === 'restart') walker.restart(message)
-  else walker.deliver(message.id, message.outcomes)
+  else walker.deliver(message.id, unpackOutcomes(message.batch))
 }
 
 function guarded(work: () => void): void {
