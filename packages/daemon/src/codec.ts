@@ -1,11 +1,11 @@
 /**
- * The erasure code of this machine: the reference package's WebAssembly where there is any, else
+ * The erasure code of this machine: our SIMD kernel, else the reference package's WebAssembly, else
  * plain JavaScript.
  */
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { plainCodec, reedSolomonErasureCodec } from '@moyai/protocol'
+import { kernelCodec, plainCodec, reedSolomonErasureCodec } from '@moyai/protocol'
 import type { Codec } from '@moyai/protocol'
 
 /**
@@ -19,6 +19,8 @@ const WASM = 'reed-solomon-erasure/reed_solomon_erasure_bg.wasm'
  * one and keeps it.
  */
 export function loadCodec(): Codec {
+  const codec = kernelCodec()
+  if (codec !== undefined) return codec
   // `node --jitless` is the one way to be without it.
   if (!('WebAssembly' in globalThis)) return plainCodec()
   // The package is a dependency of protocol, not of the daemon: it is looked up from there.

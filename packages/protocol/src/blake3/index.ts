@@ -3,8 +3,6 @@
 import type { Hasher } from '../ports.ts'
 import { sharedKernel } from './kernel.ts'
 
-export { BlakeKernel } from './kernel.ts'
-
 /** BLAKE3 hash of `bytes`, 32 bytes. */
 export function blake3(bytes: Uint8Array): Uint8Array {
   return sharedKernel().hash(bytes)

@@ -6,8 +6,10 @@
 
 import { assert } from '../assert.ts'
 import { GROUP_BYTES, HASH_BYTES } from '../limits.ts'
-import { compileKernelModule, instantiateKernel, type KernelModule } from '../wasm.ts'
-import { KERNEL_BASE64 } from './kernel.wasm.ts'
+import { compileKernel, instantiateKernel, type KernelModule } from '../wasm.ts'
+import type { BlakeTree } from './blake-tree.ts'
+import { RELAXED_BASE64, SIMD_BASE64 } from './kernel.wasm.ts'
+import { PlainBlake } from './plain.ts'
 
 const WINDOW_BYTES = 64 * 1024
 const WINDOW_GROUPS = WINDOW_BYTES / GROUP_BYTES
@@ -16,19 +18,14 @@ const WINDOWS_MAX = 2 ** 32
 const KEYED_HASH = 16
 const UNKEYED = 0
 
-let compiled: KernelModule | undefined
-
-/** The compiled module, which all instances share. */
-function kernelModule(): KernelModule {
-  compiled ??= compileKernelModule(KERNEL_BASE64)
-  return compiled
-}
+/** Builds of the kernel, best first. */
+export const BLAKE_BUILDS: readonly string[] = [RELAXED_BASE64, SIMD_BASE64]
 
 /**
  * One instance of the kernel with its own 128 KiB of memory. Calls are synchronous and keep no
  * state between them, so one instance serves a whole thread.
  */
-export class BlakeKernel {
+export class BlakeKernel implements BlakeTree {
   readonly #input: Uint8Array
   readonly #key: Uint8Array
   readonly #out: Uint8Array
@@ -40,8 +37,9 @@ export class BlakeKernel {
   readonly #pairLevel: (count: number) => number
   readonly #rootOfPair: () => void
 
-  constructor() {
-    const kernel = instantiateKernel(kernelModule())
+  /** `compiled` is one of BLAKE_BUILDS. */
+  constructor(compiled: KernelModule) {
+    const kernel = instantiateKernel(compiled)
     const area = (name: string, length: number) => {
       const address = kernel.address(name)
       return kernel.memory.subarray(address, address + length)
@@ -58,14 +56,10 @@ export class BlakeKernel {
     this.#rootOfPair = kernel.function('rootOfPair')
   }
 
-  /** BLAKE3 of `bytes`: 32 bytes. */
   hash(bytes: Uint8Array): Uint8Array {
     return this.#hash(bytes, UNKEYED)
   }
 
-  /**
-   * Keyed BLAKE3 of `bytes` under a key of 32 bytes: 32 bytes. The key does not stay in the kernel.
-   */
   keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
     assert(key.length === HASH_BYTES, 'a BLAKE3 key has 32 bytes')
     this.#key.set(key)
@@ -76,11 +70,6 @@ export class BlakeKernel {
     }
   }
 
-  /**
-   * Chaining values, never as root, of the 16 KiB groups of `bytes`, 32 bytes each. `firstGroup` is
-   * the index in the payload of the group that `bytes` starts with; only the payload's last group
-   * may be shorter than 16 KiB.
-   */
   groupHashes(bytes: Uint8Array, firstGroup: number): Uint8Array {
     const groups = new Uint8Array(Math.max(1, Math.ceil(bytes.length / GROUP_BYTES)) * HASH_BYTES)
     for (let at = 0, out = 0; out < groups.length; at += WINDOW_BYTES) {
@@ -92,10 +81,6 @@ export class BlakeKernel {
     return groups
   }
 
-  /**
-   * The next level of the tree: CVs of the parents of neighbours; an odd last CV moves up
-   * unchanged.
-   */
   parentLevel(cvs: Uint8Array): Uint8Array {
     assert(cvs.length % HASH_BYTES === 0, 'whole chaining values')
     const parents = new Uint8Array(Math.ceil(cvs.length / (2 * HASH_BYTES)) * HASH_BYTES)
@@ -108,7 +93,6 @@ export class BlakeKernel {
     return parents
   }
 
-  /** The hash at the top of the tree, over the two CVs (64 bytes) below it. */
   rootOfPair(pair: Uint8Array): Uint8Array {
     assert(pair.length === 2 * HASH_BYTES, 'two chaining values')
     this.#input.set(pair)
@@ -144,10 +128,13 @@ function trailingZeros(value: number): number {
   return 31 - Math.clz32(value & -value)
 }
 
-let shared: BlakeKernel | undefined
+let shared: BlakeTree | undefined
 
-/** The kernel instance of this thread, made at the first call. */
-export function sharedKernel(): BlakeKernel {
-  shared ??= new BlakeKernel()
+/** The BLAKE3 of this thread, chosen at the first call: the kernel, or plain JavaScript. */
+export function sharedKernel(): BlakeTree {
+  if (shared === undefined) {
+    const compiled = compileKernel(BLAKE_BUILDS)
+    shared = compiled === undefined ? new PlainBlake() : new BlakeKernel(compiled)
+  }
   return shared
 }

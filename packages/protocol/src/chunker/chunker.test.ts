@@ -7,7 +7,7 @@ import { concatBytes, fromHex, toHex } from '../bytes.ts'
 import { CHUNK_BYTES_AVERAGE, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from '../limits.ts'
 import { EASY_THRESHOLD, HARD_THRESHOLD, HISTORY_BYTES, plainScan } from './gear.ts'
 import { Chunker, gearTable } from './index.ts'
-import { kernelScan } from './kernel-scan.ts'
+import { bestScan } from './kernel-scan.ts'
 
 /** What a linear congruential generator gives: noise that any language can make. */
 function noise(length: number, seed = 1, kind = 'noise'): Uint8Array {
@@ -84,7 +84,7 @@ test('scan: the kernel finds what the plain scan finds', () => {
   // Goal: identical results for any content, stretch and threshold; low thresholds let hits fall
   // into every lane and block, and long stretches pass window boundaries.
   const plain = plainScan(gear)
-  const kernel = kernelScan(gear)
+  const kernel = bestScan(gear)
   const bytes = concatBytes(noise(150_000, 3), new Uint8Array(40_000), noise(80_000, 4, 'text'))
   fc.assert(
     fc.property(
@@ -116,7 +116,7 @@ test('scan: every hit of a stretch is found, one after the other', () => {
   const plain = plainScan(gear)
   const hits = all(plain)
   assert.ok(hits.length > 10)
-  assert.deepEqual(all(kernelScan(gear)), hits)
+  assert.deepEqual(all(bestScan(gear)), hits)
 })
 
 test('chunker: chunks are the input, in bounds, with cuts as of the plain scan', () => {

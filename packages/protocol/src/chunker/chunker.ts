@@ -9,7 +9,7 @@
 
 import { CHUNK_BYTES_AVERAGE, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN } from '../limits.ts'
 import { EASY_THRESHOLD, HARD_THRESHOLD, type Scan } from './gear.ts'
-import { kernelScan } from './kernel-scan.ts'
+import { bestScan } from './kernel-scan.ts'
 
 /**
  * Finds chunk after chunk with one gear table; one per thread is enough, for calls keep no state.
@@ -18,7 +18,7 @@ export class Chunker {
   readonly #scan: Scan
 
   /** `gear` has 256 words, of `gearTable`. `scan` is for tests. */
-  constructor(gear: Uint32Array, scan: Scan = kernelScan(gear)) {
+  constructor(gear: Uint32Array, scan: Scan = bestScan(gear)) {
     this.#scan = scan
   }
 

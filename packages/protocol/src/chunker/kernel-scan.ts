@@ -1,21 +1,26 @@
 /** The scan by the SIMD kernel: the same cuts, about four times faster. spec/chunking.md §3. */
 
 import { assert } from '../assert.ts'
-import { compileKernelModule, instantiateKernel, type KernelModule } from '../wasm.ts'
-import { HISTORY_BYTES, type Scan } from './gear.ts'
-import { KERNEL_BASE64 } from './kernel.wasm.ts'
+import { compileKernel, instantiateKernel, type KernelModule } from '../wasm.ts'
+import { HISTORY_BYTES, plainScan, type Scan } from './gear.ts'
+import { SIMD_BASE64 } from './kernel.wasm.ts'
 
 const WINDOW_BYTES = 64 * 1024
 
 let compiled: KernelModule | undefined
 
+/** The scan of this machine: by the kernel, or in plain JavaScript where it has no SIMD. */
+export function bestScan(gear: Uint32Array): Scan {
+  compiled ??= compileKernel([SIMD_BASE64])
+  return compiled === undefined ? plainScan(gear) : kernelScan(gear, compiled)
+}
+
 /**
  * A scan with `gear` in its own kernel instance of 128 KiB; input is copied into it 64 KiB at a
  * time.
  */
-export function kernelScan(gear: Uint32Array): Scan {
-  compiled ??= compileKernelModule(KERNEL_BASE64)
-  const kernel = instantiateKernel(compiled)
+function kernelScan(gear: Uint32Array, module: KernelModule): Scan {
+  const kernel = instantiateKernel(module)
   const scan = kernel.function('scan')
   const historyAddress = kernel.address('HISTORY')
   const history = kernel.memory.subarray(

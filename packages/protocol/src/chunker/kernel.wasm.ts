@@ -1,7 +1,6 @@
 // Generated from packages/protocol/assembly/gear.ts by scripts/kernels.ts; run `pnpm kernels` instead of editing.
-
-/** The compiled kernel, 1422 bytes of WebAssembly in base64. */
-export const KERNEL_BASE64: string =
+/** The build with SIMD instructions: 1422 bytes of WebAssembly in base64. */
+export const SIMD_BASE64: string =
   'AGFzbQEAAAABDQJgAn9/AX9gAn97AX8DAwIAAQUEAQECAgYNAn8AQYAIC38AQYAQCwcjBAVUQUJMRQMAB0hJU1RPUlkD' +
   'AQRzY2FuAAAGbWVtb3J5AgAKtQoCugICA38BeyAB/REhBQNAIANBgIABaiAATARAIANBoBBqIgIgBRABBEACfyACQYCA' +
   'AWohBEEAIQAgAkEgayEDA0AgAiADSwRAIAMtAABBAnRBgAhqKAIAIABBAXRqIQAgA0EBaiEDDAELCyAAIQMDQCACIARJ' +

@@ -6,8 +6,9 @@ import * as fc from 'fast-check'
 import { fromHex, toHex } from '../bytes.ts'
 import { isMoyaiError } from '../errors.ts'
 import { CODE_K_MAX, CODE_M_MAX } from '../limits.ts'
-import { isCode, plainCodec, reedSolomonErasureCodec } from './index.ts'
+import { isCode, kernelCodec, plainCodec, reedSolomonErasureCodec } from './index.ts'
 import type { Code, Codec } from './index.ts'
+import { CODEC_BUILDS } from './kernel.ts'
 import { invertMatrix, multiplyMatrices, generatorMatrix } from './matrix.ts'
 
 const WASM = createRequire(import.meta.url).resolve(
@@ -16,7 +17,15 @@ const WASM = createRequire(import.meta.url).resolve(
 const codecs: [string, Codec][] = [
   ['plain', plainCodec()],
   ['reed-solomon-erasure', reedSolomonErasureCodec(readFileSync(WASM))],
+  ...CODEC_BUILDS.map((build, i): [string, Codec] => [`kernel build ${i}`, kernelOf(build)]),
 ]
+
+/** One build of the kernel, though a machine would choose only the first that it can run. */
+function kernelOf(build: string): Codec {
+  const codec = kernelCodec([build])
+  assert.ok(codec !== undefined, 'this machine can run every build')
+  return codec
+}
 
 const codes = fc.record({
   k: fc.integer({ min: 1, max: CODE_K_MAX }),
@@ -30,6 +39,15 @@ function pattern(length: number, seed = 1): Uint8Array {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
     return state >>> 24
   })
+}
+
+/** A number below `limit`, different from call to call, without a random source. */
+function sequence(seed: number): (limit: number) => number {
+  let state = seed >>> 0
+  return (limit) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * limit)
+  }
 }
 
 function stripe(codec: Codec, code: Code, shardLength: number, seed = 1): Uint8Array {
@@ -169,23 +187,91 @@ for (const [name, codec] of codecs) {
 
 describe('codecs', () => {
   it('agree byte for byte', () => {
-    // Goal: one may take over from the other. Method: random codes, lengths around the strip of the
-    // wasm one.
-    const [first, second] = codecs.map(([, codec]) => codec) as [Codec, Codec]
+    // Goal: one may take over from another. Method: random codes, lengths around the strips and
+    // blocks of the wasm ones.
     fc.assert(
       fc.property(
         codes,
-        fc.constantFrom(1, 2, 63, 1000, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1),
+        fc.constantFrom(1, 31, 32, 33, 63, 1000, 8191, 32 * 1024 - 1, 32 * 1024, 65_537, 80_003),
         (code, length) => {
           const k = length > 1000 ? Math.min(code.k, 4) : code.k
           const m = length > 1000 ? Math.min(code.m, 3) : code.m
-          assert.ok(
-            Buffer.compare(stripe(first, { k, m }, length), stripe(second, { k, m }, length)) === 0,
-          )
+          const [first, ...others] = codecs.map(([, codec]) => stripe(codec, { k, m }, length))
+          for (const [i, other] of others.entries()) {
+            assert.ok(first && Buffer.compare(first, other) === 0, `codec ${i + 1}`)
+          }
         },
       ),
       { numRuns: 60 },
     )
+  })
+
+  it('agree with the package for every code that there is', () => {
+    // Goal: the kernels' parity and reconstruction are the package's for all k and m. Method: for
+    // each of the 512 codes, lengths that change from code to code, parity from every build, then
+    // as many shards lost as the code bears, rebuilt by every build.
+    const [, reference] = codecs[1] as [string, Codec]
+    const pick = sequence(7)
+    for (let k = 1; k <= CODE_K_MAX; k++) {
+      for (let m = 1; m <= CODE_M_MAX; m++) {
+        const code = { k, m }
+        const length = 1 + pick(100)
+        const whole = stripe(reference, code, length, 16 * k + m)
+        const present = Array.from({ length: k + m }, () => true)
+        for (let lost = 0; lost < m; lost++) {
+          let at = pick(k + m)
+          while (!present[at]) at = (at + 1) % (k + m)
+          present[at] = false
+        }
+        const what = `${k}+${m}, ${length} bytes, present ${present.map(Number).join('')}`
+        for (const [name, codec] of codecs.slice(2)) {
+          const encoded = whole.slice().fill(0xaa, k * length)
+          codec.encode(code, length, encoded)
+          assert.ok(Buffer.compare(encoded, whole) === 0, `${name} encodes ${what}`)
+          for (const [i, there] of present.entries()) {
+            if (!there) encoded.fill(0xbb, i * length, (i + 1) * length)
+          }
+          codec.reconstruct(code, length, encoded, present)
+          assert.ok(Buffer.compare(encoded, whole) === 0, `${name} rebuilds ${what}`)
+        }
+      }
+    }
+  })
+
+  it('code in their own memory and in any other alike', () => {
+    // Goal: a buffer of `allocate` is coded where it lies, with the same bytes. Method: codes with
+    // and without a rest of the pass of four rows, lengths that are no whole steps, a view that
+    // begins anywhere, two buffers in turn.
+    for (const [name, codec] of codecs.slice(2)) {
+      const buffers = [codec.allocate(1_500_000), codec.allocate(1_048_576)]
+      assert.ok(buffers.every((buffer) => buffer.every((byte) => byte === 0)))
+      const pick = sequence(11)
+      for (let round = 0; round < 60; round++) {
+        const code = { k: 1 + pick(12), m: 1 + pick(9) }
+        const length = 1 + pick(round % 3 === 0 ? 60 : 40_000)
+        const start = pick(100)
+        const buffer = buffers[round % 2] as Uint8Array
+        buffer.fill(7)
+        const shards = buffer.subarray(start, start + (code.k + code.m) * length)
+        const expected = stripe(plainCodec(), code, length, round)
+        shards.set(expected.subarray(0, code.k * length))
+        codec.encode(code, length, shards)
+        assert.ok(Buffer.compare(shards, expected) === 0, `${name} encodes`)
+        const present = Array.from({ length: code.k + code.m }, (_, i) => i >= code.m)
+        shards.fill(0xcc, 0, code.m * length)
+        codec.reconstruct(code, length, shards, present)
+        assert.ok(Buffer.compare(shards, expected) === 0, `${name} rebuilds`)
+        assert.ok(buffer.subarray(0, start).every((byte) => byte === 7))
+        assert.ok(buffer.subarray(start + shards.length).every((byte) => byte === 7))
+      }
+    }
+  })
+
+  it('are chosen by what the machine can run', () => {
+    // Goal: a machine without any of the builds gets no kernel, and no error.
+    assert.ok(kernelCodec() !== undefined)
+    assert.equal(kernelCodec([]), undefined)
+    assert.equal(kernelCodec([btoa('no WebAssembly')]), undefined)
   })
 
   it('survive thousands of calls of changing codes with bounded memory', () => {

@@ -7,8 +7,9 @@
 import { defined } from '../assert.ts'
 import { assertStripe, checkPresent } from './codec.ts'
 import type { Code, Codec } from './codec.ts'
-import { generatorMatrix, invertMatrix, multiplyMatrices, productsOf } from './matrix.ts'
-import type { Matrix } from './matrix.ts'
+import { productsOf } from './matrix.ts'
+import { encodePlan, reconstructPlan } from './plan.ts'
+import type { Plan } from './plan.ts'
 
 /** The code of spec/code.md without WebAssembly. */
 export function plainCodec(): Codec {
@@ -17,10 +18,7 @@ export function plainCodec(): Codec {
 
 function encode(code: Code, shardLength: number, shards: Uint8Array): void {
   assertStripe(code, shardLength, shards)
-  const matrix = generatorMatrix(code.k, code.m)
-  const sources = Array.from({ length: code.k }, (_, i) => i)
-  const targets = Array.from({ length: code.m }, (_, i) => code.k + i)
-  combine(matrix.slice(code.k), { shards, shardLength, sources, targets })
+  combine(encodePlan(code), shardLength, shards)
 }
 
 function reconstruct(
@@ -31,30 +29,11 @@ function reconstruct(
 ): void {
   assertStripe(code, shardLength, shards)
   checkPresent(code, present)
-  const all = Array.from({ length: code.k + code.m }, (_, i) => i)
-  const sources = all.filter((i) => present[i]).slice(0, code.k)
-  const targets = all.filter((i) => !present[i])
-  if (targets.length === 0) return
-  const matrix = generatorMatrix(code.k, code.m)
-  const rows = (indexes: readonly number[]): Matrix =>
-    indexes.map((i) => defined(matrix[i], 'a row of the generator'))
-  // Any k rows of the generator are independent: their inverse leads from those shards back to the
-  // data.
-  const fromSources = multiplyMatrices(rows(targets), invertMatrix(rows(sources)))
-  combine(fromSources, { shards, shardLength, sources, targets })
+  combine(reconstructPlan(code, present), shardLength, shards)
 }
 
-type Combination = {
-  shards: Uint8Array
-  shardLength: number
-  sources: readonly number[]
-  targets: readonly number[]
-}
-
-/** Target shard t becomes the sum over all source shards s of matrix[t][s] × s. */
-function combine(matrix: Matrix, { shards, shardLength, sources, targets }: Combination): void {
-  const shard = (index: number): Uint8Array =>
-    shards.subarray(index * shardLength, (index + 1) * shardLength)
+function combine({ sources, targets, matrix }: Plan, length: number, shards: Uint8Array): void {
+  const shard = (index: number): Uint8Array => shards.subarray(index * length, (index + 1) * length)
   for (const [t, target] of targets.entries()) {
     const output = shard(target)
     output.fill(0)
