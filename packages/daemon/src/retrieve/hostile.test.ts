@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, afterEach, beforeEach, test } from 'node:test'
 import { zstdCompressSync } from 'node:zlib'
 
-import { concatBytes, encodeCbor, utf8 } from '@moyai/protocol'
+import { concatBytes, encodeCbor, nodeAead, nodeCompressor, utf8 } from '@moyai/protocol'
 import type { Entry, RetrieveSummary } from '@moyai/protocol'
 
 import { findHoles } from '../files/index.ts'
@@ -204,6 +204,8 @@ test('a blob that decompresses to more than it says is refused', () => {
   }
   const opener = new Opener(keys, {
     hasher: { hash: (bytes) => bytes, keyedHash: () => new Uint8Array(32) },
+    aead: nodeAead,
+    compressor: nodeCompressor,
     loadCodec: () => assert.fail('no code is needed'),
   })
   const bytes = Uint8Array.from(zstdCompressSync(new Uint8Array(64 * 1024 * 1024)))

@@ -3,6 +3,7 @@
 import type { Clock, VaultBundle } from '@moyai/protocol'
 import { vaultSigner } from '@moyai/protocol'
 
+import { loadHasher } from '../store/native-hasher.ts'
 import { ChunkReader } from './chunk-reader.ts'
 import { Holders } from './holders.ts'
 import { HostHealth } from './host-health.ts'
@@ -42,7 +43,9 @@ export class Reading {
     const { health } = this
     this.holders = new Holders({ index, hosts, health, clock })
     this.stripes = new StripeReader({ hosts, holders: this.holders, health, opening, clock })
-    this.chunks = new ChunkReader({ index, stripes: this.stripes, opening })
+    const hasher = loadHasher()
+    const chunkId = (bytes: Uint8Array): Uint8Array => hasher.keyedHash(chunkIdKey, bytes)
+    this.chunks = new ChunkReader({ index, stripes: this.stripes, opening, chunkId })
     this.trees = new TreeReader(this.chunks)
   }
 

@@ -9,14 +9,16 @@ import { Excludes } from '../store/exclude.ts'
 export class Selection {
   readonly #includes: Excludes | undefined
   readonly #excludes: Excludes
+  readonly #isEverything: boolean
 
   /** USAGE for a pattern that makes no sense. */
   constructor(includes: readonly string[], excludes: readonly string[]) {
     this.#includes = includes.length === 0 ? undefined : new Excludes(includes)
     this.#excludes = new Excludes(excludes)
+    this.#isEverything = includes.length === 0 && excludes.length === 0
   }
 
-  /** True when nothing is left out. */
+  /** True when nothing is chosen: all is wanted that is not excluded. */
   get isAll(): boolean {
     return this.#includes === undefined
   }
@@ -31,6 +33,7 @@ export class Selection {
     isDirectory: boolean,
     isAboveIn: boolean,
   ): 'in' | 'out' | 'maybe' {
+    if (this.#isEverything) return 'in'
     const text = path.map((name) => Buffer.from(name).toString('latin1')).join('/')
     if (this.#excludes.excluded(text, isDirectory)) return 'out'
     if (isAboveIn || this.#includes === undefined) return 'in'

@@ -7,9 +7,13 @@
  * that enters the decoder was verified against the hash that the vault's key signed, so a wrong
  * answer costs time, never content.
  *
+ * With a host gone, ranges rebuilt one by one cost k times their bytes. Where most of a pack is wanted
+ * anyway, k whole shards are fetched instead, the pack rebuilt once and kept for the ranges to come:
+ * that costs what reading from living hosts does.
+ *
  * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
  * every host what it has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for
- * a rebuild, besides the range.
+ * a rebuild, and WHOLE_BYTES_MAX of packs, besides the range.
  */
 
 import { assert, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
@@ -24,6 +28,8 @@ import type { Opening } from './threads/opening-pool.ts'
 
 /** Columns rebuilt at once: 14 shards of it are 3.5 MiB. */
 const COLUMNS_MAX = 256 * 1024
+/** Rebuilt packs kept: a restore reads from a few packs at a time. Larger packs are not kept. */
+const WHOLE_BYTES_MAX = 48 * 1024 * 1024
 /** After this long one more shard is asked for than are needed. */
 const HEDGE_MS = 1000
 
@@ -40,9 +46,17 @@ type Columns = { index: number; start: number; bytes: Uint8Array }
 type Wanted = { index: number; start: number; length: number }
 type Attempt = { stripe: StripeDescriptor; patience: Patience; signal: AbortSignal }
 
+/**
+ * A range of a pack; `whole`: so much of the pack is wanted, here and by other calls, that all of it
+ * may be fetched when a part is lost.
+ */
+export type PackRange = { offset: number; length: number; whole?: boolean }
+
 /** See the head of this file. */
 export class StripeReader {
   readonly #components: StripeReaderComponents
+  /** Rebuilt packs and those in the making, least recently used first. */
+  readonly #whole = new Map<string, { length: number; bytes: Promise<Uint8Array> }>()
   #bytesFetched = 0
 
   constructor(components: StripeReaderComponents) {
@@ -60,9 +74,11 @@ export class StripeReader {
    */
   async read(
     stripe: StripeDescriptor,
-    range: { offset: number; length: number },
+    range: PackRange,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer>> {
+    const known = range.whole === true ? await this.#fromWhole(stripe, range, signal) : undefined
+    if (known !== undefined) return known
     const wanted = shardRanges(stripe, range)
     const found: Columns[] = []
     const tries: { patience: Patience; discover: boolean }[] = [
@@ -84,6 +100,68 @@ export class StripeReader {
       }
     }
     throw failure ?? new MoyaiError('UNRECOVERABLE', 'the pack could not be read')
+  }
+
+  /**
+   * The range from a rebuilt pack, when one of its shards is away; undefined when the range is to be
+   * read by itself, as it is where nothing is known to be wrong.
+   */
+  async #fromWhole(
+    stripe: StripeDescriptor,
+    range: PackRange,
+    signal: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const key = toHex(stripe.pack)
+    const length = stripe.k * stripe.shardLength
+    const isRebuilt = this.#whole.has(key)
+    if (!isRebuilt && (length > WHOLE_BYTES_MAX || !(await this.#isAway(stripe)))) return undefined
+    try {
+      const pack = await (this.#whole.get(key)?.bytes ?? this.#makeWhole(stripe, signal))
+      return new Uint8Array(pack.subarray(range.offset, range.offset + range.length))
+    } catch (error) {
+      if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
+      if (toMoyaiError(error).code === 'INTERNAL') throw error
+      return undefined // the stubborn way may still find this range
+    }
+  }
+
+  /** True when a data shard has holders and none of them is worth asking. */
+  async #isAway({ k, pack, ...rest }: StripeDescriptor): Promise<boolean> {
+    const { holders, health } = this.#components
+    for (let index = 0; index < k; index++) {
+      const hosts = await holders.of({ k, pack, ...rest }, index)
+      if (hosts.length > 0 && hosts.every((host) => health.avoids(host, pack, index))) return true
+    }
+    return false
+  }
+
+  #makeWhole(stripe: StripeDescriptor, signal: AbortSignal): Promise<Uint8Array> {
+    const key = toHex(stripe.pack)
+    const length = stripe.k * stripe.shardLength
+    const bytes = this.#readWhole({ stripe, patience: BRISK, signal })
+    this.#whole.set(key, { length, bytes })
+    bytes.catch(() => this.#whole.delete(key))
+    let total = [...this.#whole.values()].reduce((sum, one) => sum + one.length, 0)
+    for (const [oldest, one] of this.#whole) {
+      if (total <= WHOLE_BYTES_MAX) break
+      this.#whole.delete(oldest)
+      total -= one.length
+    }
+    return bytes
+  }
+
+  /** All data of the pack, from whichever k shards answer. */
+  async #readWhole(attempt: Attempt): Promise<Uint8Array> {
+    const { k, shardLength } = attempt.stripe
+    const shards = new Map<number, Uint8Array>()
+    const order = await this.#components.holders.order(attempt.stripe, new Set())
+    await this.#gather(attempt, { start: 0, length: shardLength }, order, shards, new Map())
+    const found = Array.from(shards, ([index, bytes]): Columns => ({ index, start: 0, bytes }))
+    const lost = Array.from({ length: k }, (_, index) => index)
+      .filter((index) => !shards.has(index))
+      .map((index): Wanted => ({ index, start: 0, length: shardLength }))
+    if (lost.length > 0) found.push(...(await this.#rebuildAll(attempt, lost, found, new Map())))
+    return assemble(attempt.stripe, { offset: 0, length: k * shardLength }, found)
   }
 
   /**

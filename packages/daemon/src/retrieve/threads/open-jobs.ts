@@ -14,7 +14,7 @@ import {
   toHex,
   toMoyaiError,
 } from '@moyai/protocol'
-import type { BlobEntry, Code, Codec, ErrorCode, Hasher } from '@moyai/protocol'
+import type { Aead, BlobEntry, Code, Codec, Compressor, ErrorCode, Hasher } from '@moyai/protocol'
 
 import type { Transfer } from './thread.ts'
 
@@ -40,17 +40,28 @@ export type RebuildJob = { code: Code; length: number; shards: Uint8Array; prese
 /** Readers of the packs used last: deriving a key costs more than a small blob. */
 const READERS_MAX = 32
 
+export type OpenerComponents = {
+  hasher: Hasher
+  aead: Aead
+  compressor: Compressor
+  loadCodec: () => Codec
+}
+
 /** See the head of this file. One for each thread. */
 export class Opener {
   readonly #keys: OpenKeys
   readonly #hasher: Hasher
+  readonly #aead: Aead
+  readonly #compressor: Compressor
   readonly #loadCodec: () => Codec
   readonly #readers = new Map<string, PackReader>()
   #codec: Codec | undefined
 
-  constructor(keys: OpenKeys, components: { hasher: Hasher; loadCodec: () => Codec }) {
+  constructor(keys: OpenKeys, components: OpenerComponents) {
     this.#keys = keys
     this.#hasher = components.hasher
+    this.#aead = components.aead
+    this.#compressor = components.compressor
     this.#loadCodec = components.loadCodec
   }
 
@@ -101,7 +112,13 @@ export class Opener {
     let reader = this.#readers.get(key)
     if (reader === undefined) {
       const header = packHeader({ salt, packClass, dataKey, vault })
-      reader = new PackReader({ dataKey, vault, header })
+      reader = new PackReader({
+        dataKey,
+        vault,
+        header,
+        aead: this.#aead,
+        compressor: this.#compressor,
+      })
     } else {
       this.#readers.delete(key)
     }

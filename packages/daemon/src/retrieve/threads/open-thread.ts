@@ -3,12 +3,19 @@
 import { workerData } from 'node:worker_threads'
 
 import { loadCodec } from '../../codec.ts'
+import { loadAead } from '../../native/aead.ts'
+import { loadCompressor } from '../../native/zstd.ts'
 import { loadHasher } from '../../store/native-hasher.ts'
 import { Opener } from './open-jobs.ts'
 import type { OpenJob, OpenKeys, RebuildJob } from './open-jobs.ts'
 import { serveThread } from './thread.ts'
 
-const opener = new Opener(workerData as OpenKeys, { hasher: loadHasher(), loadCodec })
+const opener = new Opener(workerData as OpenKeys, {
+  hasher: loadHasher(),
+  aead: loadAead(),
+  compressor: loadCompressor(),
+  loadCodec,
+})
 
 const methods = {
   open: (job: OpenJob): ReturnType<Opener['open']> => opener.open(job),
