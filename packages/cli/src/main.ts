@@ -9,7 +9,8 @@ if (words[0] === 'daemon') withFittingHeap()
 
 // Most of what a short command does is compiling: with the cache it starts twice as fast. The cache
 // stands beside the installed packages, not in a temporary folder that other users of the machine
-// could fill. A thread of the daemon finds it by the environment alone, and starts in half the time.
+// could fill. A thread of the daemon finds it by the environment alone, and starts in half the
+// time.
 const cache = fileURLToPath(new URL('../node_modules/.cache/moyai', import.meta.url))
 enableCompileCache(cache)
 process.env['NODE_COMPILE_CACHE'] ??= cache
@@ -25,9 +26,9 @@ if (words[0] === 'daemon') process.exit()
 
 /**
  * Starts this process anew, under the same number, with a heap that fits a daemon: V8 takes these
- * from its command line alone. Young objects otherwise fill 64 MiB before it looks. And of a heap as
- * small as ours it would collect all after every dozen MiB of buffers that came and went, which was
- * two fifths of what the daemons did while they stored (docs/decisions/0008).
+ * from its command line alone. Young objects otherwise fill 64 MiB before it looks. And of a heap
+ * as small as ours it would collect all after every dozen MiB of buffers that came and went, which
+ * was two fifths of what the daemons did while they stored (docs/decisions/0008).
  */
 function withFittingHeap(): void {
   const flags = ['--max-semi-space-size=4', '--heap-growing-percent=300']

@@ -2,9 +2,9 @@
  * The symbols of the process itself, through koffi.
  *
  * Node's program exports the zstd and OpenSSL that it is built with (a distribution's build links
- * them as shared libraries: the symbols are there as well). Calling them directly spares what Node's
- * own calls cost us most: a new buffer outside the heap for every blob, which makes V8 collect all of
- * a small heap again and again. A call takes about a microsecond.
+ * them as shared libraries: the symbols are there as well). Calling them directly spares what
+ * Node's own calls cost us most: a new buffer outside the heap for every blob, which makes V8
+ * collect all of a small heap again and again. A call takes about a microsecond.
  */
 
 import { createRequire } from 'node:module'

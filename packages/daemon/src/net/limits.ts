@@ -41,8 +41,8 @@ export const STREAM_READ_BUFFER_BYTES_MAX: number = 4 * MIB
 export const STREAM_WRITE_BUFFER_BYTES_MAX: number = 16 * MIB
 
 /**
- * Into one such buffer a connection seals what it writes: the longest batch of a lane (just below two
- * frames) and a tag of 18 bytes for each 64 KiB of it.
+ * Into one such buffer a connection seals what it writes: the longest batch of a lane (just below
+ * two frames) and a tag of 18 bytes for each 64 KiB of it.
  */
 export const NOISE_SLAB_BYTES: number = 2 * FRAME_BYTES_MAX + 16 * KIB
 /** Such buffers that are kept while no connection has something on its way: 4.2 MiB. */

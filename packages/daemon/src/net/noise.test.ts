@@ -76,7 +76,7 @@ describe('the frame cipher', { skip: cipher === undefined && 'koffi is not here'
   })
 })
 
-// ---- connections ----------------------------------------------------------------------------------
+// ---- connections ------------------------------------------------------------------------------
 
 const ours = poolNoise()
 
@@ -121,8 +121,8 @@ describe('noise in place', () => {
     ['from the stock package', noise(), ours],
   ] as const) {
     it(`carries messages of all lengths, ${name}`, async () => {
-      // Goal: the bytes on the wire are Noise's. Method: lengths around every border (one frame, one
-      // slab), sent and echoed; the source buffers are as they were.
+      // Goal: the bytes on the wire are Noise's. Method: lengths around every border (one frame,
+      // one slab), sent and echoed; the source buffers are as they were.
       const lengths = [1, 1199, 1200, 65_507, 65_508, 65_519, 65_520, 131_038, 200_000, 500_000]
       await withEcho({ near, far }, async (stream) => {
         const reader = new StreamReader(stream)

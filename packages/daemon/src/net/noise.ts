@@ -1,11 +1,11 @@
 /**
  * Noise as libp2p's package speaks it, with its frames sealed and opened in place.
  *
- * The package's handshake and states are used as they are. After the handshake its stream makes some
- * ten buffers for each frame of 64 KiB, copies what it received once more than needed, and hands the
- * socket four small writes per frame, each a system call and a wait. Here all frames of a message are
- * sealed into one buffer, which is one write, and what arrives is decrypted where it lies. The bytes
- * on the wire are the same (docs/decisions/0011).
+ * The package's handshake and states are used as they are. After the handshake its stream makes
+ * some ten buffers for each frame of 64 KiB, copies what it received once more than needed, and
+ * hands the socket four small writes per frame, each a system call and a wait. Here all frames of a
+ * message are sealed into one buffer, which is one write, and what arrives is decrypted where it
+ * lies. The bytes on the wire are the same (docs/decisions/0011).
  *
  * Where OpenSSL cannot be reached, or the package's stream is not built as expected, it stays as it
  * is.
@@ -200,8 +200,8 @@ class FrameOpener {
 const free: Uint8Array[] = []
 
 /**
- * The buffers that one connection seals into. They are used again once the kernel has taken all that
- * was written: until then sockets refer to them.
+ * The buffers that one connection seals into. They are used again once the kernel has taken all
+ * that was written: until then sockets refer to them.
  */
 class Slabs {
   readonly #isFlushed: () => boolean

@@ -123,7 +123,8 @@ export class ChunkReader {
     if (failure !== undefined) throw new MoyaiError(failure.code, failure.message)
     const { offset, length } = location
     const bytes = defined(raw, 'the blob that was just read').subarray(offset, offset + length)
-    // a blob is cached for the chunk that it was read for: the others are checked when they are used
+    // a blob is cached for the chunk that it was read for: the others are checked when they are
+    // used
     if (bytes.length !== length || !equalBytes(this.#components.chunkId(bytes), id)) {
       throw new MoyaiError('HASH_MISMATCH', 'a chunk is not what its id says')
     }

@@ -7,9 +7,9 @@
  * that enters the decoder was verified against the hash that the vault's key signed, so a wrong
  * answer costs time, never content.
  *
- * With a host gone, ranges rebuilt one by one cost k times their bytes. Where most of a pack is wanted
- * anyway, k whole shards are fetched instead, the pack rebuilt once and kept for the ranges to come:
- * that costs what reading from living hosts does.
+ * With a host gone, ranges rebuilt one by one cost k times their bytes. Where most of a pack is
+ * wanted anyway, k whole shards are fetched instead, the pack rebuilt once and kept for the ranges
+ * to come: that costs what reading from living hosts does.
  *
  * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
  * every host what it has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for
@@ -47,8 +47,8 @@ type Wanted = { index: number; start: number; length: number }
 type Attempt = { stripe: StripeDescriptor; patience: Patience; signal: AbortSignal }
 
 /**
- * A range of a pack; `whole`: so much of the pack is wanted, here and by other calls, that all of it
- * may be fetched when a part is lost.
+ * A range of a pack; `whole`: so much of the pack is wanted, here and by other calls, that all of
+ * it may be fetched when a part is lost.
  */
 export type PackRange = { offset: number; length: number; whole?: boolean }
 
@@ -103,8 +103,8 @@ export class StripeReader {
   }
 
   /**
-   * The range from a rebuilt pack, when one of its shards is away; undefined when the range is to be
-   * read by itself, as it is where nothing is known to be wrong.
+   * The range from a rebuilt pack, when one of its shards is away; undefined when the range is to
+   * be read by itself, as it is where nothing is known to be wrong.
    */
   async #fromWhole(
     stripe: StripeDescriptor,

@@ -3,9 +3,9 @@
  * installed, else our own.
  *
  * The native library is 3 to 4 times faster on whole buffers. A call costs 3 µs, so small inputs
- * stay with the portable kernel; a new native object for each, which has to be collected, would cost
- * 10 µs more, so one is kept and reset. Both give the same bytes; one comparison at load time proves
- * it.
+ * stay with the portable kernel; a new native object for each, which has to be collected, would
+ * cost 10 µs more, so one is kept and reset. Both give the same bytes; one comparison at load time
+ * proves it.
  */
 
 import { createRequire } from 'node:module'

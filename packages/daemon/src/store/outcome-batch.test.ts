@@ -10,20 +10,28 @@ import { packOutcomes, unpackOutcomes } from './outcome-batch.ts'
 const signed = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
 const unsigned = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 
+const hole = fc.record({ offset: fc.nat(), length: fc.nat() }, { noNullPrototype: true })
+
 const outcome: fc.Arbitrary<FileOutcome> = fc.record(
   {
-    stat: fc.record({
-      size: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
-      mtime: signed,
-      ctime: signed,
-      inode: unsigned,
-      device: unsigned,
-    }),
+    stat: fc.record(
+      {
+        size: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+        mtime: signed,
+        ctime: signed,
+        inode: unsigned,
+        device: unsigned,
+      },
+      { noNullPrototype: true },
+    ),
     ids: fc
       .nat(5)
       .chain((n) => fc.uint8Array({ minLength: n * HASH_BYTES, maxLength: n * HASH_BYTES })),
-    holes: fc.array(fc.record({ offset: fc.nat(), length: fc.nat() }), { minLength: 1 }),
-    error: fc.record({ code: fc.constant('SOURCE_UNREADABLE' as const), message: fc.string() }),
+    holes: fc.array(hole, { minLength: 1 }),
+    error: fc.record(
+      { code: fc.constant('SOURCE_UNREADABLE' as const), message: fc.string() },
+      { noNullPrototype: true },
+    ),
   },
   { requiredKeys: [], noNullPrototype: true },
 )

@@ -22,7 +22,9 @@ export const CODEC_BUILDS: readonly string[] = [RELAXED_BASE64, SIMD_BASE64]
 
 /** Bytes that the kernel takes at once; no shard that it works on may be shorter. */
 const STEP_BYTES = 32
-/** Blocks of all shards together: well within 512 KiB, the smallest second-level caches of today. */
+/**
+ * Blocks of all shards together: well within 512 KiB, the smallest second-level caches of today.
+ */
 const WINDOW_BYTES = 384 * 1024
 /** Beyond this, blocks bring nothing more. */
 const BLOCK_BYTES_MAX = 64 * 1024

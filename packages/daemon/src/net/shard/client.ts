@@ -107,7 +107,9 @@ async function put(options: ShardClientOptions, o: PutOptions): Promise<PutRespo
   }
 }
 
-/** What envelopes say that were opened before: all shards of a stripe are sent with the same one. */
+/**
+ * What envelopes say that were opened before: all shards of a stripe are sent with the same one.
+ */
 const opened = new WeakMap<Uint8Array, StripeDescriptor>()
 
 function stripeOf(envelope: Uint8Array): StripeDescriptor {

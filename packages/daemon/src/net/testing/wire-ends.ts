@@ -4,8 +4,8 @@
  *
  * Kinds: `moyai` is the whole way of a shard, PUT to a store on disk and GET from it; `libp2p` the
  * bare best configuration (Noise and yamux over TCP, 1 MiB windows, 256 KiB messages, a writer that
- * waits) with no protocol on top; `tls` node:tls with AES-256-GCM. The last two move bytes and throw
- * them away.
+ * waits) with no protocol on top; `tls` node:tls with AES-256-GCM. The last two move bytes and
+ * throw them away.
  */
 
 import { once } from 'node:events'
@@ -62,7 +62,7 @@ type End = {
 }
 type Side = 'tx' | 'rx'
 
-// ---- moyai ----------------------------------------------------------------------------------------
+// ---- moyai ------------------------------------------------------------------------------------
 
 /** The same MiB under another name each time: holders compare names, and hash every byte. */
 const SHARD = new SeededRandom('wire').bytes(MIB)
@@ -150,7 +150,7 @@ async function inParallel(count: number, act: (i: number) => Promise<void>): Pro
   await Promise.all(Array.from({ length: SHARDS_AT_ONCE }, worker))
 }
 
-// ---- libp2p ---------------------------------------------------------------------------------------
+// ---- libp2p -----------------------------------------------------------------------------------
 
 async function libp2pEnd(side: Side): Promise<End> {
   const node: Libp2p = await createLibp2p({
@@ -215,7 +215,7 @@ function lengthOf(mib: number): Uint8Array {
   return bytes
 }
 
-// ---- node:tls -------------------------------------------------------------------------------------
+// ---- node:tls ---------------------------------------------------------------------------------
 
 /** A key that both know instead of a certificate: the same records, and no file is needed. */
 const TLS_KEY: Buffer = Buffer.alloc(32, 7)
@@ -272,7 +272,7 @@ function swallowSocket(socket: TLSSocket): void {
   socket.on('error', () => socket.destroy())
 }
 
-// ---- orders ---------------------------------------------------------------------------------------
+// ---- orders -----------------------------------------------------------------------------------
 
 async function openEnd(kind: string, side: Side): Promise<End> {
   if (kind === 'moyai') return moyaiEnd(side)
