@@ -172,7 +172,7 @@ async function connectedTo(url: string, count: number): Promise<true> {
     servers: { connection_status: string }[]
   }
   const connected = page.servers.filter(({ connection_status: text }) =>
-    text.startsWith('Connected'),
+    text.toLowerCase().startsWith('connected'),
   )
   if (connected.length < count) throw new Error(`${connected.length} of ${count} are connected`)
   return true
