@@ -14,6 +14,8 @@ import { decodeError, encodeError } from './lane-messages.ts'
 import { CREDIT_STEP_BYTES, REQUEST_IDLE_FACTOR_MAX, REQUEST_WINDOW_BYTES } from './limits.ts'
 
 const NOTHING: Uint8Array = new Uint8Array(0)
+/** Why `over` aborts: without a reason each would make an error with a stack. */
+const OVER = 'over'
 
 /** A frame on its way out. `leave` is asked when its turn comes: false drops it. */
 export type OutgoingFrame = {
@@ -58,8 +60,9 @@ export class Exchange {
   readonly peer: string
   readonly #link: ExchangeLink
   readonly #idleMs: number
-  readonly #abort = new AbortController()
-  readonly #over = new AbortController()
+  // most exchanges never need them, and an abort costs as much as many frames
+  #abort: AbortController | undefined
+  #over: AbortController | undefined
   #localOpen: boolean
   #remoteOpen: boolean
   #error: MoyaiError | undefined
@@ -106,11 +109,15 @@ export class Exchange {
 
   /** Aborts when the peer cancelled, or the lane broke. */
   get signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#error !== undefined) this.#abort.abort(this.#error)
     return this.#abort.signal
   }
 
   /** Aborts when both halves are closed, however they were. */
   get over(): AbortSignal {
+    this.#over ??= new AbortController()
+    if (this.#reported) this.#over.abort(OVER)
     return this.#over.signal
   }
 
@@ -281,7 +288,7 @@ export class Exchange {
 
   async #grantWhenPossible(bytes: number): Promise<void> {
     try {
-      await this.#link.budget.acquire(this.peer, bytes, this.#abort.signal)
+      await this.#link.budget.acquire(this.peer, bytes, this.signal)
     } catch {
       // Stopped while waiting for the budget: there is nothing to grant any more.
       return
@@ -408,7 +415,7 @@ export class Exchange {
     this.#free(this.#queuedBytes + this.#lentBytes)
     this.#queuedBytes = 0
     this.#lentBytes = 0
-    this.#abort.abort(this.#error)
+    this.#abort?.abort(this.#error)
     this.#wake()
   }
 
@@ -426,7 +433,7 @@ export class Exchange {
     }
     if (!this.isDone || this.#reported) return
     this.#reported = true
-    this.#over.abort()
+    this.#over?.abort(OVER)
     this.#link.done(this)
   }
 

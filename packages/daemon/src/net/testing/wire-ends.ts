@@ -2,10 +2,11 @@
  * One end of a measured connection, in a process of its own: `node wire-ends.ts KIND SIDE`, started
  * by throughput.ts, which tells it what to do over the channel of `fork`.
  *
- * Kinds: `moyai` is the whole way of a shard, PUT to a store on disk and GET from it; `libp2p` the
- * bare best configuration (Noise and yamux over TCP, 1 MiB windows, 256 KiB messages, a writer that
- * waits) with no protocol on top; `tls` node:tls with AES-256-GCM. The last two move bytes and
- * throw them away.
+ * Kinds: `moyai` is the whole way of a shard, PUT to a store on disk and GET from it; `lanes` the
+ * same PUT to a store that throws bytes away, which leaves the wire: lanes, frames, credit, signed
+ * descriptors and receipts; `libp2p` the bare best configuration (Noise and yamux over TCP, 1 MiB
+ * windows, 256 KiB messages, a writer that waits) with no protocol on top; `tls` node:tls with
+ * AES-256-GCM. The last two throw bytes away as well.
  */
 
 import { once } from 'node:events'
@@ -20,7 +21,15 @@ import type { Libp2p, Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
-import { blake3, defined, signStripe, toHex, type StripeDescriptor } from '@moyai/protocol'
+import {
+  blake3,
+  defined,
+  MoyaiError,
+  openStripe,
+  signStripe,
+  toHex,
+  type StripeDescriptor,
+} from '@moyai/protocol'
 import { createLibp2p } from 'libp2p'
 import { systemClock } from '../../clock.ts'
 import { nodeDisk } from '../../file-system/index.ts'
@@ -29,6 +38,7 @@ import { openShardStore } from '../../shard-store/index.ts'
 import { eventually } from '../../testing/eventually.ts'
 import { privateKeyOfSeed } from '../identity.ts'
 import { createNetwork, type InspectableNetwork } from '../index.ts'
+import type { HeldShards } from '../shard/handler.ts'
 import { StreamReader, StreamWriter } from '../stream-io.ts'
 import { TestMembership, vault } from './network.ts'
 import { seedOf } from './nodes.ts'
@@ -67,19 +77,32 @@ type Side = 'tx' | 'rx'
 /** The same MiB under another name each time: holders compare names, and hash every byte. */
 const SHARD = new SeededRandom('wire').bytes(MIB)
 const SHARD_HASH = blake3(SHARD)
+/** A stripe is signed once for its six shards, as a store does. */
+const CODE = { k: 4, m: 2 } as const
+const SHARDS = CODE.k + CODE.m
 
-function stripeOf(
-  round: number,
-  number: number,
-): { descriptor: StripeDescriptor; envelope: Uint8Array } {
+type Stripe = { descriptor: StripeDescriptor; envelope: Uint8Array }
+
+/** The stripe of shard `number` of a round, and its index there. */
+type StripeOf = (number: number) => Stripe & { index: number }
+
+function stripesOf(round: number): StripeOf {
+  const made: Stripe[] = []
+  return (number) => {
+    const at = Math.floor(number / SHARDS)
+    const stripe = (made[at] ??= stripeOf(round, at))
+    return { ...stripe, index: number % SHARDS }
+  }
+}
+
+function stripeOf(round: number, number: number): Stripe {
   const descriptor: StripeDescriptor = {
     vault: vault.publicKey,
     vaultSalt: new Uint8Array(16),
     pack: blake3(Buffer.from(`${round} ${number}`)),
-    k: 1,
-    m: 0,
+    ...CODE,
     shardLength: MIB,
-    shardHashes: [SHARD_HASH],
+    shardHashes: Array.from({ length: SHARDS }, () => SHARD_HASH),
     class: 'data',
     protectedUntil: 1_800_000_000_000,
     created: 1_790_000_000_000,
@@ -91,7 +114,9 @@ async function* shard(): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < MIB; at += MESSAGE_BYTES) yield SHARD.subarray(at, at + MESSAGE_BYTES)
 }
 
-async function moyaiEnd(side: Side): Promise<End> {
+type EndStore = { store: HeldShards; close: () => Promise<void> }
+
+async function storeOnDisk(): Promise<EndStore> {
   const folder = await mkdtemp(join(process.env['WIRE_DIR'] ?? tmpdir(), 'moyai-wire-'))
   const store = await openShardStore({
     disk: nodeDisk,
@@ -100,6 +125,30 @@ async function moyaiEnd(side: Side): Promise<End> {
     quotaBytes: Number.MAX_SAFE_INTEGER,
     reserveBytes: 0,
   })
+  const close = async (): Promise<void> => {
+    await store.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { store, close }
+}
+
+/** Takes every shard and keeps none. */
+async function storeOfNothing(): Promise<EndStore> {
+  const nothing = async (): Promise<void> => {}
+  const store: HeldShards = {
+    put: async ({ envelope }) => {
+      const descriptor = openStripe(envelope)
+      const writer = { descriptor, write: nothing, commit: nothing, abort: nothing }
+      return { had: false, writer }
+    },
+    open: () => Promise.reject(new MoyaiError('NOT_FOUND', 'no shard is kept here')),
+    list: async () => ({ items: [] }),
+    stat: async () => [],
+  }
+  return { store, close: nothing }
+}
+
+async function moyaiEnd(side: Side, { store, close }: EndStore): Promise<End> {
   const membership = new TestMembership()
   membership.vaults.add(toHex(vault.publicKey))
   const network: InspectableNetwork = await createNetwork(
@@ -120,14 +169,15 @@ async function moyaiEnd(side: Side): Promise<End> {
     },
     run: async ({ what, round, mib }) => {
       const client = network.shards(other)
+      const stripes = stripesOf(round)
       await inParallel(mib, async (i) => {
-        const { descriptor, envelope } = stripeOf(round, i)
+        const { descriptor, envelope, index } = stripes(i)
         if (what === 'put') {
-          await client.put({ envelope, index: 0, payload: shard })
+          await client.put({ envelope, index, payload: shard })
           return
         }
         const { pack } = descriptor
-        const range = { index: 0, offset: 0, length: MIB, root: SHARD_HASH, shardLength: MIB }
+        const range = { index, offset: 0, length: MIB, root: SHARD_HASH, shardLength: MIB }
         let bytes = 0
         const parts = client.get({ vault: vault.publicKey, pack, ...range })
         for await (const part of parts) bytes += part.length
@@ -136,8 +186,7 @@ async function moyaiEnd(side: Side): Promise<End> {
     },
     close: async () => {
       await network.stop()
-      await store.close()
-      await rm(folder, { recursive: true, force: true })
+      await close()
     },
   }
 }
@@ -275,7 +324,8 @@ function swallowSocket(socket: TLSSocket): void {
 // ---- orders -----------------------------------------------------------------------------------
 
 async function openEnd(kind: string, side: Side): Promise<End> {
-  if (kind === 'moyai') return moyaiEnd(side)
+  if (kind === 'moyai') return moyaiEnd(side, await storeOnDisk())
+  if (kind === 'lanes') return moyaiEnd(side, await storeOfNothing())
   return kind === 'libp2p' ? libp2pEnd(side) : tlsEnd(side)
 }
 
