@@ -362,6 +362,13 @@ function readField(from: RawCborReader, key: number, entry: Entry): number {
  * Reads one entry, checked by all rules but that of its name; byte fields are views of the input.
  */
 export function readEntry(from: RawCborReader): Entry {
+  const entry = readUncheckedEntry(from)
+  checkEntry(entry)
+  return entry
+}
+
+/** Reads one entry whose fields may not fit one another: its content may still be missing. */
+export function readUncheckedEntry(from: RawCborReader): Entry {
   const start = from.offset
   const count = from.map(FIELDS_MAX)
   const entry: Entry = {
@@ -385,7 +392,6 @@ export function readEntry(from: RawCborReader): Entry {
   if (from.offset - start > TREE_ENTRY_BYTES_MAX) {
     throw new MoyaiError('TOO_LARGE', `tree entry: beyond ${TREE_ENTRY_BYTES_MAX} bytes`)
   }
-  checkEntry(entry)
   return entry
 }
 

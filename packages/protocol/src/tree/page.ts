@@ -8,9 +8,16 @@
 import { assert } from '../assert.ts'
 import { compareBytes } from '../bytes.ts'
 import { MoyaiError } from '../errors.ts'
-import { TREE_PAGE_BYTES_MAX, TREE_PAGE_BYTES_MIN, TREE_PAGE_CUT_MASK } from '../limits.ts'
+import {
+  NAME_BYTES_MAX,
+  TREE_PAGE_BYTES_MAX,
+  TREE_PAGE_BYTES_MIN,
+  TREE_PAGE_CUT_MASK,
+} from '../limits.ts'
 import type { Entry } from './entry.ts'
 import { readNamedEntry, writeNamedEntry } from './entry-codec.ts'
+import type { EntryRange } from './entry-cursor.ts'
+import { type EntryDraft, writeDraftWith } from './entry-draft.ts'
 import { RawCborReader, RawCborWriter } from './raw-cbor.ts'
 
 const VERSION = 1
@@ -20,13 +27,15 @@ const KEY_VERSION = 0x76 // v
  * Map head, key, array head of at most five bytes before the entries; key and number after them.
  */
 const FRAME_BYTES_MAX = 1 + 2 + 5 + 2 + 1
+/** Room that a writer begins with: most folders have less than two dozen names. */
+const ENTRIES_BYTES = 8 * 1024
 /** Seven required fields take 25 bytes at least, so a page has fewer entries than this. */
 const PAGE_ENTRIES_MAX: number = TREE_PAGE_BYTES_MAX >>> 4
 
 /** FNV-1a of 32 bits with the finalizer of MurmurHash3: only spreads names, proves nothing. */
-function spreadName(name: Uint8Array): number {
+function spreadName(name: Uint8Array, length: number): number {
   let hash = 0x811c9dc5
-  for (const byte of name) hash = Math.imul(hash ^ byte, 0x01000193)
+  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ (name[i] as number), 0x01000193)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) >>> 0
@@ -35,9 +44,12 @@ function spreadName(name: Uint8Array): number {
 /** Turns entries, added in strictly ascending order of their names, into pages. */
 export class PageWriter {
   readonly #emit: (page: Uint8Array) => void
-  readonly #entries = new RawCborWriter(TREE_PAGE_BYTES_MIN)
+  readonly #entries = new RawCborWriter(ENTRIES_BYTES)
+  readonly #page = new RawCborWriter(ENTRIES_BYTES)
   #count = 0
-  #last: Uint8Array | undefined
+  /** Name of the entry added last: of length 0 when there is none. */
+  readonly #last = new Uint8Array(NAME_BYTES_MAX)
+  #lastLength = 0
 
   /** `emit` gets each page (a buffer of its own, TREE_PAGE_BYTES_MAX at most), in order. */
   constructor(o: { emit(page: Uint8Array): void }) {
@@ -49,32 +61,75 @@ export class PageWriter {
    * and then nothing was added; an AssertionError when names do not ascend.
    */
   add(entry: Entry): void {
-    assert(
-      this.#last === undefined || compareBytes(this.#last, entry.name) < 0,
-      'entries are added in the order of their names',
-    )
+    const { name } = entry
+    this.#checkOrder(name, 0, name.length)
     const before = this.#entries.length
     writeNamedEntry(this.#entries, entry)
+    this.#added(before, { name, start: 0, end: name.length })
+  }
+
+  /** Adds an entry as it is in another page, `range` of `bytes`, whose rules it obeyed there. */
+  addEncoded(bytes: Uint8Array, range: EntryRange): void {
+    const { nameStart, nameEnd } = range
+    this.#checkOrder(bytes, nameStart, nameEnd)
+    const before = this.#entries.length
+    this.#entries.rawRange(bytes, range.start, range.end)
+    this.#added(before, { name: bytes, start: nameStart, end: nameEnd })
+  }
+
+  /** Adds an entry whose chunks are known now; a file that is not empty has some. */
+  addDraft(draft: EntryDraft, chunks: Uint8Array | undefined): void {
+    const { bytes, nameStart, nameEnd } = draft
+    this.#checkOrder(bytes, nameStart, nameEnd)
+    const before = this.#entries.length
+    writeDraftWith(this.#entries, draft, chunks)
+    this.#added(before, { name: bytes, start: nameStart, end: nameEnd })
+  }
+
+  #checkOrder(name: Uint8Array, start: number, end: number): void {
+    const last = this.#last
+    const common = Math.min(this.#lastLength, end - start)
+    let at = 0
+    while (at < common && last[at] === name[start + at]) at++
+    const ascends =
+      at < common
+        ? (last[at] as number) < (name[start + at] as number)
+        : this.#lastLength < end - start
+    assert(ascends || this.#lastLength === 0, 'entries are added in the order of their names')
+  }
+
+  /** Counts the entry that was written behind `before`, and cuts the page where it should be. */
+  #added(before: number, o: { name: Uint8Array; start: number; end: number }): void {
     if (this.#entries.length + FRAME_BYTES_MAX > TREE_PAGE_BYTES_MAX) this.#cut(before)
     this.#count++
-    this.#last = entry.name
-    const cuts = (spreadName(entry.name) & TREE_PAGE_CUT_MASK) === 0
-    if (cuts && this.#entries.length >= TREE_PAGE_BYTES_MIN) this.#cut(this.#entries.length)
+    const length = o.end - o.start
+    for (let i = 0; i < length; i++) this.#last[i] = o.name[o.start + i] as number
+    this.#lastLength = length
+    if (this.#entries.length < TREE_PAGE_BYTES_MIN) return
+    if ((spreadName(this.#last, length) & TREE_PAGE_CUT_MASK) === 0) {
+      this.#cut(this.#entries.length)
+    }
+  }
+
+  /** True at the beginning of a page. */
+  get isEmpty(): boolean {
+    return this.#count === 0
   }
 
   /** Emits what is left; the writer then takes the next directory. */
   end(): void {
     if (this.#count > 0) this.#cut(this.#entries.length)
-    this.#last = undefined
+    this.#lastLength = 0
   }
 
   /** Emits the entries in the first `length` bytes as a page. */
   #cut(length: number): void {
-    const page = new RawCborWriter(length + FRAME_BYTES_MAX)
+    const page = this.#page
+    page.truncate(0)
     page.map(2)
     page.key(KEY_ENTRIES)
     page.array(this.#count)
-    page.raw(this.#entries.view(0, length))
+    page.rawRange(this.#entries.backing, 0, length)
     page.key(KEY_VERSION)
     page.uint(VERSION)
     this.#entries.drop(length)

@@ -128,9 +128,42 @@ export class RawCborWriter {
     this.#argument64(MAJOR_UINT, value)
   }
 
+  #wordsArgument(major: number, high: number, low: number): void {
+    if (high === 0) {
+      this.#head(major, low >>> 0)
+      return
+    }
+    this.#reserve(9)
+    this.#bytes[this.#length] = major | 27
+    this.#view.setInt32(this.#length + 1, high)
+    this.#view.setInt32(this.#length + 5, low)
+    this.#length += 9
+  }
+
+  /** `int64` of a number given as its two 32-bit words. */
+  int64Words(high: number, low: number): void {
+    if (high >= 0) this.#wordsArgument(MAJOR_UINT, high, low)
+    else this.#wordsArgument(MAJOR_NEGATIVE, ~high, ~low)
+  }
+
+  /** `uint64` of a number given as its two 32-bit words. */
+  uint64Words(high: number, low: number): void {
+    this.#wordsArgument(MAJOR_UINT, high, low)
+  }
+
   bytes(value: Uint8Array): void {
     this.#head(MAJOR_BYTES, value.length)
     this.raw(value)
+  }
+
+  /** A byte string given as a text of one character per byte. */
+  latin1(value: string): void {
+    const length = value.length
+    this.#head(MAJOR_BYTES, length)
+    this.#reserve(length)
+    const at = this.#length
+    for (let i = 0; i < length; i++) this.#bytes[at + i] = value.charCodeAt(i)
+    this.#length = at + length
   }
 
   /** A text; it must be well-formed, or it would not come back as it was. */
@@ -217,6 +250,27 @@ export class RawCborWriter {
       for (let i = 0; i < length; i++) this.#bytes[at + i] = value[i] as number
     }
     this.#length += length
+  }
+
+  /** The bytes `from` … `to` of `value`, which are encoded already. */
+  rawRange(value: Uint8Array, from: number, to: number): void {
+    const length = to - from
+    this.#reserve(length)
+    const at = this.#length
+    // a view of the bytes costs as much as copying some hundred of them
+    if (length > 256) this.#bytes.set(value.subarray(from, to), at)
+    else for (let i = 0; i < length; i++) this.#bytes[at + i] = value[from + i] as number
+    this.#length = at + length
+  }
+
+  /** The buffer itself: what was written stays in it until it is replaced by a larger one. */
+  get backing(): Uint8Array {
+    return this.#bytes
+  }
+
+  /** Room for bytes before the buffer is replaced by a larger one. */
+  get room(): number {
+    return this.#capacity - this.#length
   }
 
   /** What was written from `from` to `to`, as a view that the next write may overwrite. */
