@@ -102,6 +102,11 @@ export class Excludes {
       .filter((rule): rule is Rule => rule !== undefined)
   }
 
+  /** True when nothing stays out. */
+  get isEmpty(): boolean {
+    return this.#rules.length === 0
+  }
+
   /** Whether `path` (relative to the root, `/` between names, one character per byte) stays out. */
   excluded(path: string, isDirectory: boolean): boolean {
     for (let i = this.#rules.length - 1; i >= 0; i--) {

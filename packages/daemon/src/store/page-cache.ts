@@ -22,6 +22,7 @@ import { dirname } from 'node:path'
 
 import {
   decodeAs,
+  decodeRootEntry,
   encodeCbor,
   equalBytes,
   HASH_BYTES,
@@ -58,8 +59,53 @@ const trailerSchema = s.map({
 /** What a page cache says of itself. */
 export type PageCacheInfo = { generation: Uint8Array; began: number; root: Uint8Array }
 
-function keyOf(id: Uint8Array): string {
-  return Buffer.from(id.buffer, id.byteOffset, HASH_BYTES).toString('latin1', 0, 16)
+/** A slot of `PageTable` that is free; rows count from 1 there. */
+const FREE = 0
+
+/**
+ * The rows of a cache where they lie, and an index over them: 52 to 60 bytes per page, whatever the
+ * tree. Ids are hashes, so that their first bytes spread well.
+ */
+class PageTable {
+  readonly #rows: Uint8Array
+  readonly #view: DataView
+  readonly #slots: Uint32Array
+
+  constructor(rows: Uint8Array<ArrayBuffer>) {
+    const count = rows.length / ROW_BYTES
+    this.#rows = rows
+    this.#view = new DataView(rows.buffer)
+    this.#slots = new Uint32Array(1 << (33 - Math.clz32(Math.max(1, count))))
+    const mask = this.#slots.length - 1
+    for (let row = 0; row < count; row++) {
+      let slot = this.#view.getUint32(row * ROW_BYTES) & mask
+      while (this.#slots[slot] !== FREE) slot = (slot + 1) & mask
+      this.#slots[slot] = row + 1
+    }
+  }
+
+  /** Offset of the row of `id`; undefined when there is none. */
+  find(id: Uint8Array): number | undefined {
+    const mask = this.#slots.length - 1
+    const first = new DataView(id.buffer, id.byteOffset).getUint32(0)
+    for (let slot = first & mask; ; slot = (slot + 1) & mask) {
+      const row = this.#slots[slot] as number
+      if (row === FREE) return undefined
+      const at = (row - 1) * ROW_BYTES
+      if (this.#isRowOf(at, id)) return at
+    }
+  }
+
+  /** Where the page of the row at `at` is in the file. */
+  place(at: number): { offset: number; length: number } {
+    const offset = Number(this.#view.getBigUint64(at + HASH_BYTES))
+    return { offset, length: this.#view.getUint32(at + HASH_BYTES + 8) }
+  }
+
+  #isRowOf(at: number, id: Uint8Array): boolean {
+    for (let i = 0; i < HASH_BYTES; i++) if (this.#rows[at + i] !== id[i]) return false
+    return true
+  }
 }
 
 function readFully(fd: number, into: Uint8Array, position: number): void {
@@ -75,18 +121,18 @@ export class PageCache {
   readonly info: PageCacheInfo
   readonly #fd: number
   readonly #idOf: (page: Uint8Array) => Uint8Array
-  readonly #places: Map<string, { offset: number; length: number }>
+  readonly #table: PageTable
 
   private constructor(o: {
     fd: number
     idOf: (page: Uint8Array) => Uint8Array
     info: PageCacheInfo
-    places: Map<string, { offset: number; length: number }>
+    table: PageTable
   }) {
     this.#fd = o.fd
     this.#idOf = o.idOf
     this.info = o.info
-    this.#places = o.places
+    this.#table = o.table
   }
 
   /**
@@ -118,32 +164,33 @@ export class PageCache {
     readFully(fd, trailerBytes, size - END_BYTES - trailerLength)
     const limits = { bytesMax: TRAILER_BYTES_MAX, what: 'page cache' }
     const trailer = decodeAs(trailerSchema, trailerBytes, limits)
+    decodeRootEntry(trailer.root) // nothing else proves that it is one
     if (trailer.tableOffset + trailer.pages * ROW_BYTES !== size - END_BYTES - trailerLength) {
       throw new MoyaiError('MALFORMED', 'page cache table')
     }
-    const table = new Uint8Array(trailer.pages * ROW_BYTES)
-    readFully(fd, table, trailer.tableOffset)
-    const view = new DataView(table.buffer)
-    const places = new Map<string, { offset: number; length: number }>()
-    for (let at = 0; at < table.length; at += ROW_BYTES) {
-      const offset = Number(view.getBigUint64(at + HASH_BYTES))
-      const length = view.getUint32(at + HASH_BYTES + 8)
-      places.set(keyOf(table.subarray(at, at + HASH_BYTES)), { offset, length })
-    }
+    const rows = new Uint8Array(trailer.pages * ROW_BYTES)
+    readFully(fd, rows, trailer.tableOffset)
     const { generation, began, root } = trailer
-    return new PageCache({ fd, idOf, info: { generation, began, root }, places })
+    return new PageCache({
+      fd,
+      idOf,
+      info: { generation, began, root },
+      table: new PageTable(rows),
+    })
   }
 
   has(id: Uint8Array): boolean {
-    return this.#places.has(keyOf(id))
+    return this.#table.find(id) !== undefined
   }
 
   /** The page of that id, checked against it; undefined when it is not here, or damaged. */
   page(id: Uint8Array): Uint8Array | undefined {
-    const place = this.#places.get(keyOf(id))
-    if (place === undefined || place.length > TREE_PAGE_BYTES_MAX) return undefined
-    const page = new Uint8Array(place.length)
-    readFully(this.#fd, page, place.offset)
+    const row = this.#table.find(id)
+    if (row === undefined) return undefined
+    const { offset, length } = this.#table.place(row)
+    if (length > TREE_PAGE_BYTES_MAX) return undefined
+    const page = new Uint8Array(length)
+    readFully(this.#fd, page, offset)
     return equalBytes(this.#idOf(page), id) ? page : undefined
   }
 
@@ -157,7 +204,8 @@ export class PageCacheWriter {
   readonly #path: string
   readonly #fd: number
   readonly #buffer = new Uint8Array(WRITE_BUFFER_BYTES)
-  readonly #rows: Uint8Array[] = []
+  #rows = new Uint8Array(64 * ROW_BYTES)
+  #pages = 0
   #buffered = 0
   #length = 0
 
@@ -170,21 +218,25 @@ export class PageCacheWriter {
   }
 
   add(id: Uint8Array, page: Uint8Array): void {
-    if (this.#rows.length >= PAGES_MAX) return // the rest is read again next time
-    const row = new Uint8Array(ROW_BYTES)
-    row.set(id)
-    const view = new DataView(row.buffer)
-    view.setBigUint64(HASH_BYTES, BigInt(this.#length))
-    view.setUint32(HASH_BYTES + 8, page.length)
-    this.#rows.push(row)
+    if (this.#pages >= PAGES_MAX) return // the rest is read again next time
+    const at = this.#pages * ROW_BYTES
+    if (at === this.#rows.length) {
+      const larger = new Uint8Array(2 * at)
+      larger.set(this.#rows)
+      this.#rows = larger
+    }
+    this.#rows.set(id, at)
+    const view = new DataView(this.#rows.buffer)
+    view.setBigUint64(at + HASH_BYTES, BigInt(this.#length))
+    view.setUint32(at + HASH_BYTES + 8, page.length)
+    this.#pages++
     this.#append(page)
   }
 
   end(info: PageCacheInfo): void {
     const tableOffset = this.#length
-    for (const row of this.#rows) this.#append(row)
-    const pages = this.#rows.length
-    const trailer = encodeCbor({ v: 1, ...info, tableOffset, pages })
+    this.#append(this.#rows.subarray(0, this.#pages * ROW_BYTES))
+    const trailer = encodeCbor({ v: 1, ...info, tableOffset, pages: this.#pages })
     this.#append(trailer)
     const end = new Uint8Array(END_BYTES)
     new DataView(end.buffer).setUint32(0, trailer.length)

@@ -88,8 +88,7 @@ async function walk(): Promise<void> {
     },
   )
   listen(walker)
-  const oldRoot = previous === undefined ? undefined : decodeRootEntry(previous.info.root)
-  const root = await walker.run(oldRoot)
+  const root = await walker.run()
   const encoded = encodeRootEntry(root)
   cache?.end({ generation, began, root: encoded })
   const unchanged = previous !== undefined && equalBytes(encoded, previous.info.root)

@@ -2,42 +2,49 @@
  * The walk: every name below the stored paths, in the order of raw names, compared with the last
  * snapshot.
  *
- * A file whose mtime, ctime, size and inode are as recorded is not opened: its entry is taken over.
- * Others go out in batches to be read; their entries wait in a queue until the ids are back, and
- * the queue is emitted in order, so memory is one window however large the tree is. What cannot be
- * read is told and marked, never left out silently. A single folder's names are held in memory
- * (about 60 bytes each).
+ * A file whose mtime, ctime, size and inode are as recorded is not opened: its entry is taken over,
+ * as the bytes that it is. Others go out in batches to be read; their entries wait in a queue until
+ * the ids are back. What cannot be read is told and marked, never left out silently. A single
+ * folder's names are held in memory (about 60 bytes each).
  */
 
-import { lstatSync, readdirSync } from 'node:fs'
-import type { BigIntStats } from 'node:fs'
+import { readdirSync } from 'node:fs'
 
-import { assert, equalBytes } from '@moyai/protocol'
+import {
+  assert,
+  decodeEntryAt,
+  decodeRootEntry,
+  EntryCursor,
+  equalBytes,
+  equalStamps,
+  STAMP,
+  stampNumber,
+} from '@moyai/protocol'
 import type { Entry, ErrorCode } from '@moyai/protocol'
 
-import { captureEntry } from '../files/index.ts'
-import { displayPath, fsPath, joinPath, pathBytes } from './byte-path.ts'
+import { displayPath, fsPath, joinPath } from './byte-path.ts'
 import type { FileOutcome } from './content-reader.ts'
+import { EntryCapture } from './entry-capture.ts'
+import type { Captured } from './entry-capture.ts'
 import type { Excludes } from './exclude.ts'
 import { IdSink } from './id-sink.ts'
 import { OldDirectory } from './old-directory.ts'
+import type { OldContent } from './old-directory.ts'
 import type { PageCache } from './page-cache.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { SharedState } from './shared-state.ts'
-import type { TreeEmitter } from './tree-emitter.ts'
+import type { Content, TreeEmitter } from './tree-emitter.ts'
 import { newCounts } from './walk-counts.ts'
 import type { WalkCounts } from './walk-counts.ts'
+import { entryOf, oldEntry, WalkQueue } from './walk-queue.ts'
+import type { FoundDirectory, FoundEntry } from './walk-queue.ts'
+import { stampBits, stampOf } from './walker-stat.ts'
 
 /** A batch goes out when it has so many files or bytes. */
 const BATCH_FILES_MAX = 512
-const BATCH_BYTES_MAX: bigint = 16n * 1024n * 1024n
+const BATCH_BYTES_MAX = 16 * 1024 * 1024
 /** Entries that wait for their content: about 1 KiB each. */
 const QUEUE_MAX = 4096
-/**
- * Kernel time stamps advance in ticks of up to 10 ms: a change within the tick of a read would be
- * invisible.
- */
-const TICK_NS = 10_000_000n
 
 /** Files to be read, in order; answers come back through `Walker.deliver`. */
 export type WalkBatch = { id: number; paths: string[] }
@@ -64,28 +71,18 @@ export type WalkComponents = {
   progress: (counts: WalkCounts, current: string) => void
 }
 
-type Queued =
-  | { kind: 'begin' }
-  | { kind: 'end'; entry: Entry; old: Entry | undefined; path: string }
-  | {
-      kind: 'entry'
-      entry: Entry
-      /** What was recorded of a file whose content is not known to be the same. */
-      old: Entry | undefined
-      path: string
-      ready: boolean
-      bytes: number
-      ids?: IdSink
-    }
-
-type QueuedEntry = Extract<Queued, { kind: 'entry' }>
+/** A file that is being read. */
+type ReadFile = {
+  item: FoundEntry
+  /** What was recorded of it. */
+  old: Uint8Array | undefined
+  bytes: number
+  ids?: IdSink
+}
 
 type Frame = {
   path: string
-  /** Relative to the snapshot's root, '' for the root itself. */
-  relative: string
-  entry: Entry
-  oldEntry: Entry | undefined
+  directory: FoundDirectory
   old: OldDirectory | undefined
   names: string[]
   next: number
@@ -101,21 +98,22 @@ export class Walker {
   readonly #options: WalkOptions
   readonly #components: WalkComponents
   readonly #counts = newCounts()
-  readonly #racyFrom: bigint
-  readonly #out = new Map<number, QueuedEntry[]>()
-  #queue: Queued[] = []
-  #queueHead = 0
-  #batch: QueuedEntry[] = []
-  #batchBytes = 0n
+  readonly #capture: EntryCapture
+  readonly #queue: WalkQueue
+  readonly #cursor = new EntryCursor()
+  readonly #out = new Map<number, ReadFile[]>()
+  #batch: ReadFile[] = []
+  #batchBytes = 0
   #batchId = 0
-  #root: Entry | undefined
   #wake: (() => void) | undefined
 
   constructor(options: WalkOptions, components: WalkComponents) {
     this.#options = options
     this.#components = components
-    const began = components.previous?.info.began ?? 0
-    this.#racyFrom = BigInt(began) * 1_000_000n - TICK_NS
+    const { previous, emitter } = components
+    const problem = (path: string, message: string): void => this.#problem(path, message)
+    this.#capture = new EntryCapture({ began: previous?.info.began ?? 0 }, { problem })
+    this.#queue = new WalkQueue({ emitter, counts: this.#counts, problem })
   }
 
   get counts(): WalkCounts {
@@ -123,152 +121,173 @@ export class Walker {
   }
 
   /** Walks everything; resolves with the root's entry when all content is stored. */
-  async run(oldRoot: Entry | undefined): Promise<Entry> {
-    const { plan } = this.#options
-    const stat = lstatSync(fsPath(plan.path), { bigint: true })
-    const entry = this.#capture(plan.path, '', stat, oldRoot)
-    assert(entry?.type === 'directory', 'the root of a snapshot is a directory')
+  async run(): Promise<Entry> {
     const stack: Frame[] = []
-    this.#enter(stack, { path: plan.path, relative: '', entry, old: oldRoot, plan })
+    this.#enterRoot(stack)
     let steps = 0
     for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
       const name = frame.names[frame.next++]
       if (name === undefined) {
         stack.pop()
-        this.#push({ kind: 'end', entry: frame.entry, old: frame.oldEntry, path: frame.relative })
+        this.#queue.end(frame.directory)
       } else {
         this.#visit(stack, frame, name)
       }
-      if (++steps % 256 === 0) await this.#pause(frame.relative)
+      if (++steps % 256 === 0) await this.#pause(frame.directory.path)
       while (this.#crowded) await this.#waitForWork()
     }
     this.#send()
-    this.#drain()
+    this.#queue.drain()
     while (this.#out.size > 0) await this.#waitForWork()
-    this.#drain()
-    assert(this.#root !== undefined, 'everything was emitted')
+    this.#queue.drain()
+    const { root } = this.#queue
+    assert(root !== undefined, 'everything was emitted')
     this.#components.progress(this.#counts, '')
-    return this.#root
+    return root
   }
 
   /** Takes the outcome of a batch: one per path, in order. */
   deliver(id: number, outcomes: readonly FileOutcome[]): void {
-    const entries = this.#out.get(id)
-    assert(entries?.length === outcomes.length, 'one outcome for each file')
+    const files = this.#out.get(id)
+    assert(files?.length === outcomes.length, 'one outcome for each file')
     this.#out.delete(id)
-    for (const [i, item] of entries.entries()) this.#settle(item, outcomes[i] as FileOutcome)
+    for (const [i, file] of files.entries()) this.#settle(file, outcomes[i] as FileOutcome)
     this.#wake?.()
   }
 
   /** Takes a piece of a long id list of the file at `index` of a batch that is still out. */
   deliverIds(o: { id: number; index: number; ids: Uint8Array }): void {
-    const item = this.#out.get(o.id)?.[o.index]
+    const file = this.#out.get(o.id)?.[o.index]
     const { emitter } = this.#components
-    assert(item !== undefined && emitter !== undefined, 'that file is being read')
-    item.ids ??= new IdSink(emitter)
-    item.ids.add(o.ids)
+    assert(file !== undefined && emitter !== undefined, 'that file is being read')
+    file.ids ??= new IdSink(emitter)
+    file.ids.add(o.ids)
   }
 
   /** The pieces delivered so far for this file are void: it is read again. */
   restart(o: { id: number; index: number }): void {
-    const item = this.#out.get(o.id)?.[o.index]
-    if (item !== undefined) delete item.ids
+    const file = this.#out.get(o.id)?.[o.index]
+    if (file !== undefined) delete file.ids
   }
 
   get #crowded(): boolean {
-    return (
-      this.#out.size >= this.#options.batchesMax || this.#queue.length - this.#queueHead > QUEUE_MAX
-    )
+    return this.#out.size >= this.#options.batchesMax || this.#queue.length > QUEUE_MAX
   }
 
   async #pause(relative: string): Promise<void> {
     this.#components.state.check()
     this.#components.progress(this.#counts, displayPath(relative))
     await this.#components.breathe()
-    this.#drain()
+    this.#queue.drain()
   }
 
   async #waitForWork(): Promise<void> {
     // entries that wait for a batch that is not out yet would wait for ever
     if (this.#out.size === 0) this.#send()
-    this.#drain()
+    this.#queue.drain()
     if (!this.#crowded && this.#out.size === 0) return
     await new Promise<void>((resolve) => {
       this.#wake = resolve
     })
     this.#wake = undefined
-    this.#drain()
+    this.#queue.drain()
     this.#components.progress(this.#counts, '')
   }
 
+  #enterRoot(stack: Frame[]): void {
+    const { plan } = this.#options
+    const { previous } = this.#components
+    const capture = this.#capture
+    capture.look(plan.path, '.')
+    const cursor = this.#cursor
+    if (previous !== undefined) cursor.at(previous.info.root, 0)
+    const isUnchanged = previous !== undefined && capture.isUnchanged(cursor)
+    const entry = isUnchanged ? decodeRootEntry(previous.info.root) : capture.captureRoot(plan.path)
+    assert(entry?.type === 'directory', 'the root of a snapshot is a directory')
+    const made = { entry }
+    const old = previous === undefined ? undefined : cursor
+    this.#enter(stack, { path: plan.path, relative: '', made, old, plan })
+  }
+
   #visit(stack: Frame[], frame: Frame, name: string): void {
-    const path = joinPath(frame.path, name)
-    const relative = frame.relative === '' ? name : `${frame.relative}/${name}`
-    const plan = frame.plan?.get(name)
-    let stat: BigIntStats
+    const capture = this.#capture
     try {
-      stat = lstatSync(fsPath(path), { bigint: true })
+      capture.look(frame.path, name)
     } catch (error) {
       const code = systemCode(error)
+      const path = joinPath(frame.path, name)
       this.#problem(path, code === 'ENOENT' ? 'vanished before it was read' : `no access (${code})`)
       return
     }
-    const isDirectory = stat.isDirectory()
-    if (plan === undefined && this.#isExcluded(relative, stat, isDirectory)) return
-    const old = frame.old?.seek(pathBytes(name))
-    const entry = this.#capture(path, name, stat, old)
-    if (entry === undefined) return
-    if (entry.type === 'directory') {
-      this.#enter(stack, { path, relative, entry, old, plan })
-    } else if (entry.type === 'file') {
-      this.#file({ entry, old, stat, path, relative })
-    } else {
+    const plan = frame.plan?.get(name)
+    if (plan === undefined && this.#isExcluded(frame, name)) return
+    const cursor = frame.old?.seek(name) === true ? frame.old.cursor : undefined
+    const page = frame.old?.page
+    if (cursor !== undefined && page !== undefined && capture.isUnchanged(cursor)) {
+      if (capture.isDirectory) {
+        const made = { old: oldEntry(page, cursor) }
+        this.#enterNamed(stack, { frame, name, made, old: cursor, plan })
+        return
+      }
+      this.#countUnchanged()
+      this.#queue.take(page, cursor)
+      return
+    }
+    const made = capture.capture(frame.path, name)
+    if (made === undefined) return
+    if (capture.isDirectory) this.#enterNamed(stack, { frame, name, made, old: cursor, plan })
+    else if (capture.isFile) this.#file({ frame, name, made, old: cursor })
+    else {
       this.#counts.others++
-      this.#push({ kind: 'entry', entry, old, path: relative, ready: true, bytes: 0 })
+      const path = joinPath(frame.path, name)
+      this.#queue.add({ kind: 'entry', made, ready: true, path })
     }
   }
 
-  #isExcluded(relative: string, stat: BigIntStats, isDirectory: boolean): boolean {
+  /** Whether what was looked at last stays out. */
+  #isExcluded(frame: Frame, name: string): boolean {
     const { ownHome, excludes } = this.#options
-    const own = isDirectory && stat.ino === ownHome?.inode && stat.dev === ownHome.device
-    if (!own && !excludes.excluded(relative, isDirectory)) return false
+    const { isDirectory, stat } = this.#capture
+    const isOwn =
+      isDirectory &&
+      ownHome !== undefined &&
+      stampBits(stat.stamp, STAMP.inode) === BigInt.asUintN(64, ownHome.inode) &&
+      stampBits(stat.stamp, STAMP.device) === BigInt.asUintN(64, ownHome.device)
+    if (!isOwn) {
+      if (excludes.isEmpty) return false
+      if (!excludes.excluded(relativeOf(frame, name), isDirectory)) return false
+    }
     this.#counts.excluded++
     return true
   }
 
-  /**
-   * The entry of `path`: as recorded when nothing about it changed, else captured anew, without
-   * content.
-   */
-  #capture(
-    path: string,
-    name: string,
-    stat: BigIntStats,
-    old: Entry | undefined,
-  ): Entry | undefined {
-    const size = stat.isFile() ? stat.size : 0n
-    const same =
-      old !== undefined &&
-      old.error === undefined &&
-      old.mtime === stat.mtimeNs &&
-      old.ctime === stat.ctimeNs &&
-      old.inode === stat.ino &&
-      old.device === stat.dev &&
-      BigInt(old.size) === size &&
-      stat.ctimeNs < this.#racyFrom
-    if (same) return old
-    try {
-      const entry = captureEntry(pathBytes(path), stat, pathBytes(name), {
-        holes: false,
-        onProblem: (what, error) => this.#problem(path, `${what}: ${error.message}`),
-      })
-      // reading a file to store it moves its atime: recorded, it would make every tree a new one
-      delete entry.atime
-      return entry
-    } catch (error) {
-      this.#problem(path, error instanceof Error ? error.message : String(error))
-      return undefined
+  #countUnchanged(): void {
+    const counts = this.#counts
+    if (!this.#capture.isFile) {
+      counts.others++
+      return
     }
+    const bytes = stampNumber(this.#capture.stat.stamp, STAMP.size)
+    counts.files++
+    counts.filesDone++
+    counts.filesUnmodified++
+    counts.bytes += bytes
+    counts.bytesDone += bytes
+  }
+
+  #enterNamed(
+    stack: Frame[],
+    o: {
+      frame: Frame
+      name: string
+      made: FoundDirectory['made']
+      old: EntryCursor | undefined
+      plan: PathPlan | undefined
+    },
+  ): void {
+    const { frame, name, made, old, plan } = o
+    const path = joinPath(frame.path, name)
+    this.#enter(stack, { path, relative: relativeOf(frame, name), made, old, plan })
   }
 
   #enter(
@@ -276,59 +295,48 @@ export class Walker {
     o: {
       path: string
       relative: string
-      entry: Entry
-      old: Entry | undefined
+      made: FoundDirectory['made']
+      old: EntryCursor | undefined
       plan: PathPlan | undefined
     },
   ): void {
     this.#counts.dirs++
+    const { path } = o
     const { previous } = this.#components
-    const oldEntry = o.old?.type === 'directory' ? o.old : undefined
+    const oldContent = o.old?.type === 'directory' ? contentOf(o.old) : undefined
+    const directory: FoundDirectory = { kind: 'end', made: o.made, oldContent, path: o.relative }
+    this.#queue.begin()
     const planned = o.plan?.children
-    const entry = { ...o.entry }
-    delete entry.chunks
-    delete entry.list
-    this.#push({ kind: 'begin' })
     let names: string[] = []
     try {
-      names = planned === undefined ? readNames(o.path) : [...planned.keys()].sort()
+      names = planned === undefined ? readNames(path) : [...planned.keys()].sort()
     } catch (error) {
-      entry.error = `could not be listed (${systemCode(error)})`
-      this.#problem(o.path, entry.error)
+      directory.error = `could not be listed (${systemCode(error)})`
+      this.#problem(path, directory.error)
     }
     const old =
-      oldEntry === undefined || previous === undefined
+      oldContent === undefined || previous === undefined
         ? undefined
-        : new OldDirectory(oldEntry, previous)
-    const { path, relative } = o
-    stack.push({ path, relative, entry, oldEntry, old, names, next: 0, plan: planned })
+        : new OldDirectory(oldContent, previous)
+    stack.push({ path, directory, old, names, next: 0, plan: planned })
   }
 
-  #file(o: {
-    entry: Entry
-    old: Entry | undefined
-    stat: BigIntStats
-    path: string
-    relative: string
-  }): void {
-    const { entry, old, stat } = o
+  #file(o: { frame: Frame; name: string; made: Captured; old: EntryCursor | undefined }): void {
     const counts = this.#counts
-    const bytes = Number(stat.size)
+    const bytes = stampNumber(this.#capture.stat.stamp, STAMP.size)
     counts.files++
     counts.bytes += bytes
-    const item: QueuedEntry = { kind: 'entry', entry, old, path: o.path, ready: true, bytes }
-    if (entry !== old) {
-      counts.bytesToRead += bytes
-      if (bytes > 0 && !this.#options.dryRun) item.ready = false
-    }
-    this.#push(item)
-    if (item.ready) {
-      this.#countFile(item)
-      return
-    }
-    if (this.#batchBytes + stat.size > BATCH_BYTES_MAX) this.#send()
-    this.#batch.push(item)
-    this.#batchBytes += stat.size
+    counts.bytesToRead += bytes
+    const ready = bytes === 0 || this.#options.dryRun
+    const path = joinPath(o.frame.path, o.name)
+    const item: FoundEntry = { kind: 'entry', made: o.made, ready, path }
+    const file: ReadFile = { item, old: o.old?.bytes.slice(o.old.start, o.old.end), bytes }
+    if (ready) this.#countFile(file)
+    this.#queue.add(item)
+    if (ready) return
+    if (this.#batchBytes + bytes > BATCH_BYTES_MAX) this.#send()
+    this.#batch.push(file)
+    this.#batchBytes += bytes
     if (this.#batch.length >= BATCH_FILES_MAX || this.#batchBytes >= BATCH_BYTES_MAX) this.#send()
   }
 
@@ -336,44 +344,51 @@ export class Walker {
     if (this.#batch.length === 0) return
     const id = this.#batchId++
     this.#out.set(id, this.#batch)
-    this.#components.submit({ id, paths: this.#batch.map((item) => item.path) })
+    this.#components.submit({ id, paths: this.#batch.map(({ item }) => item.path) })
     this.#batch = []
-    this.#batchBytes = 0n
+    this.#batchBytes = 0
   }
 
   /** Puts what was read into the waiting entry. */
-  #settle(item: QueuedEntry, outcome: FileOutcome): void {
-    const { entry } = item
+  #settle(file: ReadFile, outcome: FileOutcome): void {
+    const { item } = file
     const { emitter } = this.#components
     assert(emitter !== undefined, 'content is read only when it is stored')
-    item.ready = true
-    if (outcome.error !== undefined) {
-      entry.error = outcome.error.message
-      this.#problem(item.path, outcome.error.message, outcome.error.code)
-    }
-    const { stat } = outcome
-    if (stat !== undefined) {
-      entry.size = stat.size
-      entry.mtime = stat.mtime
-      entry.ctime = stat.ctime
-      entry.inode = stat.inode
-      entry.device = stat.device
-    }
-    if (outcome.holes !== undefined) entry.holes = outcome.holes
     const ids = outcome.ids ?? new Uint8Array()
-    if (item.ids === undefined) Object.assign(entry, emitter.content(ids))
-    else entry.list = item.ids.finish(ids)
-    delete item.ids
-    this.#countFile(item)
+    const content = file.ids === undefined ? emitter.content(ids) : { list: file.ids.finish(ids) }
+    delete file.ids
+    if (this.#isAsDrafted(item.made, outcome, content)) {
+      if (content.chunks !== undefined) item.chunks = content.chunks
+    } else {
+      const entry = entryOf(item.made)
+      if (outcome.error !== undefined) {
+        entry.error = outcome.error.message
+        this.#problem(item.path, outcome.error.message, outcome.error.code)
+      }
+      Object.assign(entry, outcome.stat, content)
+      if (outcome.holes !== undefined) entry.holes = outcome.holes
+      item.made = { entry }
+    }
+    item.ready = true
+    this.#countFile(file)
   }
 
-  #countFile(item: QueuedEntry): void {
-    const { entry, old } = item
+  /** Whether a draft with `content` is what was read. */
+  #isAsDrafted(made: Captured, outcome: FileOutcome, content: Content): boolean {
+    const { stat, error, holes } = outcome
+    if (!('draft' in made) || stat === undefined) return false
+    if (error !== undefined || holes !== undefined || content.list !== undefined) return false
+    if (content.chunks === undefined) return false
+    this.#cursor.at(made.draft.bytes, made.draft.start)
+    return equalStamps(this.#cursor.stamp, stampOf(stat))
+  }
+
+  #countFile({ item, old, bytes }: ReadFile): void {
     const counts = this.#counts
     counts.filesDone++
-    counts.bytesDone += item.bytes
+    counts.bytesDone += bytes
     if (old === undefined) counts.filesNew++
-    else if (entry === old || isSameFile(entry, old)) counts.filesUnmodified++
+    else if (isSameFile(item, old)) counts.filesUnmodified++
     else counts.filesChanged++
   }
 
@@ -381,46 +396,17 @@ export class Walker {
     this.#counts.errors++
     this.#components.problem({ path: displayPath(path), code, message })
   }
+}
 
-  #push(item: Queued): void {
-    this.#queue.push(item)
-  }
+function relativeOf(frame: Frame, name: string): string {
+  const { path } = frame.directory
+  return path === '' ? name : `${path}/${name}`
+}
 
-  /** Emits from the head of the queue as far as content is there. */
-  #drain(): void {
-    const { emitter } = this.#components
-    for (;;) {
-      const item = this.#queue[this.#queueHead]
-      if (item === undefined || (item.kind === 'entry' && !item.ready)) break
-      this.#queueHead++
-      if (item.kind === 'begin') emitter?.begin()
-      else if (item.kind === 'end') this.#endDirectory(item)
-      else this.#emit(item.entry, item.path)
-    }
-    if (this.#queueHead > 1024) {
-      this.#queue = this.#queue.slice(this.#queueHead)
-      this.#queueHead = 0
-    }
-  }
-
-  #emit(entry: Entry, path: string): void {
-    try {
-      this.#components.emitter?.add(entry)
-    } catch (error) {
-      // an entry that the format refuses: a name or an attribute beyond its limits
-      this.#problem(path, error instanceof Error ? error.message : String(error))
-    }
-  }
-
-  #endDirectory(item: Extract<Queued, { kind: 'end' }>): void {
-    const { entry, old } = item
-    Object.assign(entry, this.#components.emitter?.end())
-    if (old === undefined) this.#counts.dirsNew++
-    else if (sameContent(entry, old)) this.#counts.dirsUnmodified++
-    else this.#counts.dirsChanged++
-    if (item.path === '') this.#root = entry
-    else this.#emit(entry, item.path)
-  }
+/** Copies: the cursor goes on. */
+function contentOf(old: EntryCursor): OldContent {
+  const chunks = old.bytes.slice(old.chunksStart, old.chunksEnd)
+  return { chunks, list: old.bytes.slice(old.listStart, old.listEnd) }
 }
 
 function equalOptional(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
@@ -428,13 +414,12 @@ function equalOptional(a: Uint8Array | undefined, b: Uint8Array | undefined): bo
 }
 
 /** A file that was read although nothing changed: written just before the last snapshot began. */
-function isSameFile(a: Entry, b: Entry): boolean {
-  const times = a.mtime === b.mtime && a.ctime === b.ctime
-  return times && BigInt(a.size) === BigInt(b.size) && sameContent(a, b)
-}
-
-function sameContent(a: Entry, b: Entry): boolean {
-  return equalOptional(a.chunks, b.chunks) && equalOptional(a.list, b.list)
+function isSameFile(item: FoundEntry, old: Uint8Array): boolean {
+  const a = entryOf(item.made)
+  const chunks = item.chunks ?? a.chunks
+  const b = decodeEntryAt(old, { start: 0, end: old.length })
+  const isSameStat = a.mtime === b.mtime && a.ctime === b.ctime && BigInt(a.size) === BigInt(b.size)
+  return isSameStat && equalOptional(chunks, b.chunks) && equalOptional(a.list, b.list)
 }
 
 function readNames(path: string): string[] {

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+
+import { STAMP, stampNumber } from '@moyai/protocol'
+
+import { syscalls } from '../files/index.ts'
+import { bytePathOfText, pathBytes } from './byte-path.ts'
+import { loadStatReader, nodeStatReader, stampBits, stampOf } from './walker-stat.ts'
+import type { StatReader } from './walker-stat.ts'
+
+function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'moyai-stat-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function recordOf(reader: StatReader, folder: string, name: string): object {
+  reader.lstat(folder, name)
+  return { ...reader.stat, stamp: [...reader.stat.stamp] }
+}
+
+/** Both readers say the same of every one of `names` in `folder`. */
+function agreeOn(folder: string, names: readonly string[]): void {
+  const node = nodeStatReader()
+  const native = loadStatReader()
+  for (const name of names) {
+    const path = bytePathOfText(folder)
+    assert.deepEqual(recordOf(native, path, name), recordOf(node, path, name), `${folder}/${name}`)
+  }
+}
+
+/** The names in `folder`, and the folder itself. */
+function namesIn(folder: string): string[] {
+  return ['.', ...readdirSync(folder, { encoding: 'latin1' })]
+}
+
+test('the native record of every kind of file is that of Node', async (t) => {
+  const folder = temporaryFolder(t)
+  const at = (name: string): string => join(folder, name)
+  writeFileSync(at('empty'), '')
+  writeFileSync(at('file'), 'content')
+  linkSync(at('file'), at('hard link'))
+  writeFileSync(at('sparse'), '')
+  truncateSync(at('sparse'), 2 ** 43 + 1)
+  writeFileSync(at('日本.txt'), 'x')
+  writeFileSync(Buffer.from(`${folder}/\xff\xfe`, 'latin1'), 'raw bytes')
+  writeFileSync(at(`${'n'.repeat(251)}.txt`), 'the longest name')
+  mkdirSync(at('folder'), 0o1777)
+  symlinkSync('nowhere', at('dangling'))
+  symlinkSync('folder', at('link to a folder'))
+  syscalls().makeFifo?.(pathBytes(at('fifo')), 0o600)
+  const server = createServer().listen(at('socket'))
+  t.after(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  agreeOn(folder, namesIn(folder))
+  agreeOn('/dev', ['null', 'zero'])
+})
+
+test('times before 1970 and after 2106 are the same nanoseconds in both readers', (t) => {
+  const folder = temporaryFolder(t)
+  const { setTimes } = syscalls()
+  if (setTimes === undefined) {
+    t.skip('no call here that sets such times')
+    return
+  }
+  const second = 1_000_000_000n
+  const times = [0n, 1n, -1n, -second, -second - 1n, -(2n ** 31n) * second, -1_999_999_999n]
+  times.push((2n ** 31n - 1n) * second + 999_999_999n, 2n ** 31n * second, 2n ** 32n * second + 5n)
+  times.push(2n ** 33n * second + 123_456_789n, 4_300_000_000n * second, 9_000_000_000n * second)
+  times.push(1_790_000_000_123_456_789n, 9_223_372_036n * second, -9_000_000_000n * second)
+  const kept = new Set<bigint>()
+  for (const [i, time] of times.entries()) {
+    const path = join(folder, `t${i}`)
+    writeFileSync(path, '')
+    setTimes(pathBytes(path), time, time)
+    // a file system clamps what it cannot hold
+    kept.add(lstatSync(path, { bigint: true }).mtimeNs)
+  }
+  assert.ok([0n, 1n, 1_790_000_000_123_456_789n].every((time) => kept.has(time)))
+  agreeOn(folder, namesIn(folder))
+})
+
+test('paths that are too long, and what is not there, are told as Node tells it', (t) => {
+  const folder = temporaryFolder(t)
+  const native = loadStatReader()
+  writeFileSync(join(folder, 'plain'), '')
+  native.lstat(folder, 'plain')
+  assert.throws(() => native.lstat(folder, 'missing'), { code: 'ENOENT' })
+  assert.throws(() => native.lstat(join(folder, 'plain'), 'below a file'), { code: 'ENOTDIR' })
+  for (const length of [4000, 4094, 4095, 4096, 5000]) {
+    const deep = `${folder}/${'d/'.repeat(length / 2)}`.slice(0, length)
+    assert.throws(() => native.lstat(deep, 'x'), { code: /ENOENT|ENAMETOOLONG/ })
+  }
+  assert.throws(() => native.lstat(folder, 'n'.repeat(256)), { code: 'ENAMETOOLONG' })
+  assert.throws(() => native.lstat(folder, 'n'.repeat(5000)), { code: 'ENAMETOOLONG' })
+  native.lstat(`${folder}/`, 'plain')
+  assert.equal(native.stat.links, 1)
+})
+
+test('an attribute is never overlooked', (t) => {
+  const folder = temporaryFolder(t)
+  const native = loadStatReader()
+  const { setXattr } = syscalls()
+  const path = join(folder, 'with')
+  writeFileSync(path, '')
+  writeFileSync(join(folder, 'without'), '')
+  try {
+    setXattr?.(pathBytes(path), pathBytes('user.note'), new Uint8Array(3))
+  } catch {
+    t.skip('no attributes on this file system')
+    return
+  }
+  for (const name of ['with', 'without', 'with']) {
+    native.lstat(folder, name)
+    if (name === 'with') assert.ok(native.mayHaveXattrs())
+  }
+  // of what cannot be asked for natively, nothing is known
+  const deep = `${folder}/${'d/'.repeat(2200)}`
+  assert.throws(() => native.lstat(deep, 'x'))
+  assert.ok(native.mayHaveXattrs())
+})
+
+test('numbers of 64 bits are two words and back', () => {
+  const max = 2n ** 64n - 1n
+  const stamp = stampOf({
+    mtime: -1n,
+    ctime: -(2n ** 63n),
+    inode: max,
+    device: 5n,
+    size: 2n ** 53n,
+  })
+  assert.equal(stampBits(stamp, STAMP.inode), max)
+  assert.equal(BigInt.asIntN(64, stampBits(stamp, STAMP.mtime)), -1n)
+  assert.equal(BigInt.asIntN(64, stampBits(stamp, STAMP.ctime)), -(2n ** 63n))
+  assert.equal(stampNumber(stamp, STAMP.device), 5)
+  assert.equal(stampNumber(stamp, STAMP.size), 2 ** 53)
+})

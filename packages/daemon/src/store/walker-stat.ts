@@ -1,0 +1,288 @@
+/**
+ * What a walk asks of every name: `lstat` into one record that is used again.
+ *
+ * On Linux it is `statx` itself, called through koffi with the path in a buffer that stays. Node's
+ * `lstatSync` makes a text of the path, a list of bigints and an object with dates of it, which is
+ * as much again as the system call; it is what other platforms have, and what says why a call
+ * failed.
+ */
+
+import { lstatSync } from 'node:fs'
+import type { BigIntStats } from 'node:fs'
+
+import { STAMP, STAMP_WORDS } from '@moyai/protocol'
+
+import { openProcess } from '../native/library.ts'
+import type { NativeFunction } from '../native/library.ts'
+import { fsPath, joinPath } from './byte-path.ts'
+
+/** The record of one name. 64-bit numbers are two signed 32-bit words, high before low. */
+export type FileStat = {
+  /** Type and permission bits, `st_mode`. */
+  mode: number
+  uid: number
+  gid: number
+  links: number
+  btimeHigh: number
+  btimeLow: number
+  /** Times, inode, device and size: see STAMP. */
+  readonly stamp: Int32Array
+  /** False when a time is outside 64 bits of nanoseconds: then the record is not exact. */
+  isExact: boolean
+}
+
+/** Reads records; one per thread. */
+export interface StatReader {
+  /** What `lstat` read last. */
+  readonly stat: FileStat
+  /** Reads the record of `name` in `folder`; throws what `lstatSync` throws. */
+  lstat(folder: string, name: string): void
+  /** False when what `lstat` read last has no extended attributes for certain. */
+  mayHaveXattrs(): boolean
+}
+
+const WORD = 0x1_0000_0000
+
+function emptyStat(): FileStat {
+  const stamp = new Int32Array(STAMP_WORDS)
+  return { mode: 0, uid: 0, gid: 0, links: 0, btimeHigh: 0, btimeLow: 0, stamp, isExact: true }
+}
+
+/** The high word of `value`, which is 64 bits, signed or not. */
+function high(value: bigint): number {
+  return Number(BigInt.asIntN(32, value >> 32n))
+}
+
+function low(value: bigint): number {
+  return Number(BigInt.asIntN(32, value))
+}
+
+function put(stamp: Int32Array, at: number, value: bigint): void {
+  stamp[at] = high(value)
+  stamp[at + 1] = low(value)
+}
+
+/** The record of what Node found. */
+export function recordOf(from: BigIntStats, into: FileStat): void {
+  into.mode = Number(from.mode)
+  into.uid = Number(from.uid)
+  into.gid = Number(from.gid)
+  into.links = Number(from.nlink)
+  into.btimeHigh = high(from.birthtimeNs)
+  into.btimeLow = low(from.birthtimeNs)
+  const { stamp } = into
+  put(stamp, STAMP.mtime, from.mtimeNs)
+  put(stamp, STAMP.ctime, from.ctimeNs)
+  put(stamp, STAMP.inode, from.ino)
+  put(stamp, STAMP.device, from.dev)
+  put(stamp, STAMP.size, from.size)
+  const { mtimeNs, ctimeNs, birthtimeNs } = from
+  into.isExact = [mtimeNs, ctimeNs, birthtimeNs].every((time) => BigInt.asIntN(64, time) === time)
+}
+
+/** The stamp of what was read of a file. */
+export function stampOf(from: Record<keyof typeof STAMP, bigint>): Int32Array {
+  const stamp = new Int32Array(STAMP_WORDS)
+  put(stamp, STAMP.mtime, from.mtime)
+  put(stamp, STAMP.ctime, from.ctime)
+  put(stamp, STAMP.inode, from.inode)
+  put(stamp, STAMP.device, from.device)
+  put(stamp, STAMP.size, from.size)
+  return stamp
+}
+
+/** The unsigned number at word `at` of a stamp. */
+export function stampBits(stamp: Int32Array, at: number): bigint {
+  const upper = BigInt((stamp[at] as number) >>> 0)
+  return (upper << 32n) | BigInt((stamp[at + 1] as number) >>> 0)
+}
+
+class NodeStats implements StatReader {
+  readonly stat: FileStat = emptyStat()
+
+  lstat(folder: string, name: string): void {
+    recordOf(lstatSync(fsPath(joinPath(folder, name)), { bigint: true }), this.stat)
+  }
+
+  mayHaveXattrs(): boolean {
+    return true
+  }
+}
+
+/** Of the kernel's `struct statx`, the same on every processor: offsets in bytes. */
+const STATX = {
+  bytes: 256,
+  links: 16,
+  uid: 20,
+  gid: 24,
+  mode: 28,
+  inode: 32,
+  size: 40,
+  btime: 80,
+  ctime: 96,
+  mtime: 112,
+  deviceMajor: 136,
+  deviceMinor: 140,
+} as const
+const AT_FDCWD = -100
+const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_NO_AUTOMOUNT = 0x800
+/** STATX_BASIC_STATS and STATX_BTIME. */
+const MASK = 0xfff
+/** The kernel takes paths of up to 4096 bytes, the NUL at the end included. */
+const PATH_BYTES_MAX = 4096
+const PATH_AT = STATX.bytes
+const SLASH = 0x2f
+/** 2 · 2^32 seconds are 272 years: as nanoseconds less than 2^63, which are 292. */
+const SECONDS_HIGH_MAX = 2
+
+const times = new Int32Array(2)
+
+type Calls = { statx: NativeFunction; llistxattr: NativeFunction }
+
+class NativeStats implements StatReader {
+  readonly stat: FileStat = emptyStat()
+  readonly #calls: Calls
+  readonly #bytes = new Uint8Array(STATX.bytes + PATH_BYTES_MAX)
+  readonly #words = new Int32Array(this.#bytes.buffer, 0, STATX.bytes / 4)
+  readonly #text = Buffer.from(this.#bytes.buffer)
+  readonly #path = this.#bytes.subarray(PATH_AT)
+  readonly #slow = new NodeStats()
+  #folder = ''
+  /** Where names of the folder begin; no room behind it when the folder is too long a path. */
+  #nameAt: number = PATH_AT
+  /** True when `#path` is that of what `lstat` read last. */
+  #hasPath = false
+
+  constructor(calls: Calls) {
+    this.#calls = calls
+  }
+
+  lstat(folder: string, name: string): void {
+    if (folder !== this.#folder) this.#enter(folder)
+    const end = this.#nameAt + name.length
+    this.#hasPath = end < this.#bytes.length
+    if (this.#hasPath) {
+      this.#text.write(name, this.#nameAt, 'latin1')
+      this.#bytes[end] = 0
+      const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
+      const { statx } = this.#calls
+      if (statx(AT_FDCWD, this.#path, flags, MASK, this.#bytes) === 0 && this.#take()) return
+    }
+    this.#slow.lstat(folder, name)
+    const { stat } = this.#slow
+    this.stat.stamp.set(stat.stamp)
+    Object.assign(this.stat, { ...stat, stamp: this.stat.stamp })
+  }
+
+  mayHaveXattrs(): boolean {
+    return !this.#hasPath || this.#calls.llistxattr(this.#path, this.#bytes, 0) !== 0
+  }
+
+  #enter(folder: string): void {
+    this.#folder = folder
+    this.#nameAt = this.#bytes.length // a folder that does not fit has no names that do
+    if (folder.length + 1 >= PATH_BYTES_MAX) return
+    this.#text.write(folder, PATH_AT, 'latin1')
+    this.#nameAt = PATH_AT + folder.length
+    if (folder.endsWith('/')) return
+    this.#bytes[this.#nameAt] = SLASH
+    this.#nameAt++
+  }
+
+  #word(at: number): number {
+    return this.#words[at >> 2] as number
+  }
+
+  /** Takes the kernel's record; false when it does not fit into ours. */
+  #take(): boolean {
+    if (!this.#fits(STATX.mtime) || !this.#fits(STATX.ctime) || !this.#fits(STATX.btime))
+      return false
+    const { stat } = this
+    stat.isExact = true
+    const { stamp } = stat
+    stat.links = this.#word(STATX.links) >>> 0
+    stat.uid = this.#word(STATX.uid) >>> 0
+    stat.gid = this.#word(STATX.gid) >>> 0
+    stat.mode = this.#word(STATX.mode) & 0xffff
+    stamp[STAMP.inode] = this.#word(STATX.inode + 4)
+    stamp[STAMP.inode + 1] = this.#word(STATX.inode)
+    stamp[STAMP.size] = this.#word(STATX.size + 4)
+    stamp[STAMP.size + 1] = this.#word(STATX.size)
+    // as `makedev` of the C library puts them together
+    const major = this.#word(STATX.deviceMajor)
+    const minor = this.#word(STATX.deviceMinor)
+    stamp[STAMP.device] = (major & 0xfffff000) | (minor >>> 20)
+    stamp[STAMP.device + 1] = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12)
+    this.#time(STATX.mtime, stamp, STAMP.mtime)
+    this.#time(STATX.ctime, stamp, STAMP.ctime)
+    this.#time(STATX.btime, times, 0)
+    stat.btimeHigh = times[0] as number
+    stat.btimeLow = times[1] as number
+    return true
+  }
+
+  /** Whether the seconds at `at`, as nanoseconds, are 64 bits for certain. */
+  #fits(at: number): boolean {
+    const upper = this.#word(at + 4)
+    return upper >= -SECONDS_HIGH_MAX && upper < SECONDS_HIGH_MAX
+  }
+
+  /**
+   * Seconds and nanoseconds as nanoseconds, in exact arithmetic of doubles: the seconds are taken
+   * apart at 17 bits, so no product has more than 48.
+   */
+  #time(at: number, into: Int32Array, index: number): void {
+    const seconds = this.#word(at + 4) * WORD + (this.#word(at) >>> 0)
+    const upper = Math.floor(seconds / 0x2_0000)
+    const lower = seconds - upper * 0x2_0000
+    const product = upper * 1e9
+    const whole = Math.floor(product / 0x8000)
+    const rest = (product - whole * 0x8000) * 0x2_0000 + lower * 1e9 + (this.#word(at + 8) >>> 0)
+    const carry = Math.floor(rest / WORD)
+    into[index] = whole + carry
+    into[index + 1] = rest - carry * WORD
+  }
+}
+
+function agrees(reader: StatReader): boolean {
+  const node = new NodeStats()
+  return [process.execPath, '/', '/dev/null', '/proc/self/exe'].every((path) => {
+    const at = path.lastIndexOf('/')
+    const folder = path.slice(0, at + 1)
+    const name = path === '/' ? '.' : path.slice(at + 1)
+    node.lstat(folder, name)
+    reader.lstat(folder, name)
+    // the clock of /proc runs on, whatever file it is
+    const skip = path.startsWith('/proc') ? STAMP.inode : 0
+    const stamps = [node, reader].map(({ stat }) => stat.stamp.subarray(skip).join())
+    return (
+      stamps[0] === stamps[1] &&
+      JSON.stringify({ ...node.stat, stamp: 0 }) === JSON.stringify({ ...reader.stat, stamp: 0 })
+    )
+  })
+}
+
+/** The reader of the calling thread; never throws. */
+export function loadStatReader(): StatReader {
+  const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
+  if (process.platform !== 'linux' || !littleEndian) return new NodeStats()
+  try {
+    const library = openProcess()
+    const statx = library.func(
+      'int statx(int folder, const void *path, int flags, uint32_t mask, void *into)',
+    )
+    const llistxattr = library.func(
+      'int64_t llistxattr(const void *path, const void *into, size_t size)',
+    )
+    const reader = new NativeStats({ statx, llistxattr })
+    return agrees(reader) ? reader : new NodeStats()
+  } catch {
+    return new NodeStats() // no such library here
+  }
+}
+
+/** `lstat` of Node: what another platform uses, and what tests compare with. */
+export function nodeStatReader(): StatReader {
+  return new NodeStats()
+}
