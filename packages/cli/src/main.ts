@@ -26,12 +26,12 @@ if (words[0] === 'daemon') process.exit()
 
 /**
  * Starts this process anew, under the same number, with a heap that fits a daemon: V8 takes these
- * from its command line alone. Young objects otherwise fill 64 MiB before it looks. And of a heap
- * as small as ours it would collect all after every dozen MiB of buffers that came and went, which
- * was two fifths of what the daemons did while they stored (docs/decisions/0008).
+ * from its command line alone. Young objects otherwise fill 64 MiB before it looks. And a heap as
+ * small as ours it would collect whenever it grew by a few MiB; letting it double spares a tenth of
+ * a store's CPU time, letting it grow further spares nothing more (docs/decisions/0008).
  */
 function withFittingHeap(): void {
-  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=300']
+  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=100']
   const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ')
   const missing = flags.filter((flag) => !given.includes(flag.slice(0, flag.indexOf('='))))
   if (missing.length === 0 || process.execve === undefined || process.platform === 'win32') return
