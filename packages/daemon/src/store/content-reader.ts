@@ -8,10 +8,20 @@
  * backup hang. Holes are skipped, not read. A large file is shared with other threads (span.ts).
  */
 
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
-import { assert, Chunker, CHUNK_BYTES_MAX, HASH_BYTES } from '@moyai/protocol'
+import {
+  assert,
+  Chunker,
+  CHUNK_BYTES_MAX,
+  CHUNK_BYTES_MIN,
+  equalStamps,
+  HASH_BYTES,
+  STAMP,
+  stampNumber,
+  STAMP_WORDS,
+} from '@moyai/protocol'
 import type { ErrorCode, Hasher } from '@moyai/protocol'
 
 import { findHoles, mayHaveHoles } from '../files/index.ts'
@@ -22,6 +32,7 @@ import type { PackWriter } from './pack-writer.ts'
 import type { SharedState } from './shared-state.ts'
 import { spanMemory, SpanProgress } from './span.ts'
 import type { FileStat, Hole, Span } from './span.ts'
+import { loadStatReader, stampBits } from './walker-stat.ts'
 
 /** Twice the largest chunk, so that moving what is left costs a quarter of a copy. */
 const WINDOW_BYTES: number = 2 * CHUNK_BYTES_MAX
@@ -122,6 +133,17 @@ function fileStat(stats: BigIntStats): FileStat {
   return { size, mtime, ctime, inode, device }
 }
 
+/** As `fileStat` of what a `StatReader` read. */
+function statOf(stamp: Int32Array): FileStat {
+  return {
+    size: stampBits(stamp, STAMP.size),
+    mtime: BigInt.asIntN(64, stampBits(stamp, STAMP.mtime)),
+    ctime: BigInt.asIntN(64, stampBits(stamp, STAMP.ctime)),
+    inode: stampBits(stamp, STAMP.inode),
+    device: stampBits(stamp, STAMP.device),
+  }
+}
+
 function unchanged(a: FileStat, b: FileStat): boolean {
   return (
     a.size === b.size &&
@@ -137,6 +159,8 @@ export class ContentReader {
   readonly #components: ContentReaderComponents
   readonly #window = new Uint8Array(WINDOW_BYTES)
   readonly #ids = new IdList()
+  readonly #stats = loadStatReader()
+  readonly #before = new Int32Array(STAMP_WORDS)
   #spanBuffer: Uint8Array | undefined
 
   constructor(components: ContentReaderComponents) {
@@ -190,7 +214,10 @@ export class ContentReader {
     fd: number,
     o: FileTask & { ids: (piece: Uint8Array) => void; restart: () => void },
   ): FileOutcome {
-    for (let attempt = 1; ; attempt++) {
+    const isSmall = this.#isSmall(fd)
+    const small = isSmall ? this.#readSmall(fd) : undefined
+    if (small !== undefined) return small
+    for (let attempt = isSmall ? 2 : 1; ; attempt++) {
       const stats = fstatSync(fd, { bigint: true })
       if (!stats.isFile()) {
         return { error: { code: 'SOURCE_UNREADABLE', message: 'is no longer a regular file' } }
@@ -224,6 +251,40 @@ export class ContentReader {
       if (holes.length > 0) outcome.holes = cutHoles(holes, Number(outcome.stat.size))
       return outcome
     }
+  }
+
+  /** Whether `fd` is a regular file of one chunk without holes. */
+  #isSmall(fd: number): boolean {
+    this.#stats.fstat(fd)
+    const { mode, stamp, blocks, isExact } = this.#stats.stat
+    const size = stampNumber(stamp, STAMP.size)
+    const isWhole = 0 < size && size < CHUNK_BYTES_MIN && blocks * 512 >= size
+    return isExact && isWhole && (mode & constants.S_IFMT) === constants.S_IFREG
+  }
+
+  /**
+   * Reads what `#isSmall` looked at: the first attempt for most files, without all that larger ones
+   * need. Undefined when it was not steady.
+   */
+  #readSmall(fd: number): FileOutcome | undefined {
+    const stats = this.#stats
+    const before = this.#before
+    before.set(stats.stat.stamp)
+    const size = stampNumber(before, STAMP.size)
+    try {
+      for (let filled = 0; filled < size;) {
+        const count = readSync(fd, this.#window, filled, size - filled, filled)
+        if (count === 0) return undefined
+        filled += count
+      }
+    } catch (error) {
+      if (!isSystemError(error)) throw error
+      return undefined // the next attempt will say it
+    }
+    const ids = this.#chunk(this.#window.subarray(0, size))
+    stats.fstat(fd)
+    const isSteady = stats.stat.isExact && equalStamps(before, stats.stat.stamp)
+    return isSteady ? { stat: statOf(before), ids } : undefined
   }
 
   #isWorthSharing(stat: FileStat, holes: readonly Hole[]): boolean {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import {
+  closeSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   rmSync,
   symlinkSync,
@@ -43,6 +45,21 @@ function agreeOn(folder: string, names: readonly string[]): void {
     assert.deepEqual(recordOf(native, path, name), recordOf(node, path, name), `${folder}/${name}`)
   }
 }
+
+test('the record of an open file is that of its name', (t) => {
+  const folder = temporaryFolder(t)
+  const path = join(folder, 'file')
+  writeFileSync(path, 'x'.repeat(10_000))
+  for (const reader of [loadStatReader(), nodeStatReader()]) {
+    const expected = recordOf(reader, folder, 'file')
+    const fd = openSync(path, 'r')
+    reader.fstat(fd)
+    assert.deepEqual({ ...reader.stat, stamp: [...reader.stat.stamp] }, expected)
+    assert.ok(reader.mayHaveXattrs(), 'nothing is known of its attributes')
+    closeSync(fd)
+    assert.throws(() => reader.fstat(fd), { code: 'EBADF' })
+  }
+})
 
 /** The names in `folder`, and the folder itself. */
 function namesIn(folder: string): string[] {

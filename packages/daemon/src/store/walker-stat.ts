@@ -1,5 +1,6 @@
 /**
- * What a walk asks of every name: `lstat` into one record that is used again.
+ * What a store asks of every name: `lstat` (and `fstat` of what it opens) into one record that is
+ * used again.
  *
  * On Linux it is `statx` itself, called through koffi with the path in a buffer that stays. Node's
  * `lstatSync` makes a text of the path, a list of bigints and an object with dates of it, which is
@@ -7,7 +8,7 @@
  * failed.
  */
 
-import { lstatSync } from 'node:fs'
+import { fstatSync, lstatSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
 import { STAMP, STAMP_WORDS } from '@moyai/protocol'
@@ -27,17 +28,21 @@ export type FileStat = {
   btimeLow: number
   /** Times, inode, device and size: see STAMP. */
   readonly stamp: Int32Array
+  /** Of 512 bytes, as many as the content takes. */
+  blocks: number
   /** False when a time is outside 64 bits of nanoseconds: then the record is not exact. */
   isExact: boolean
 }
 
 /** Reads records; one per thread. */
 export interface StatReader {
-  /** What `lstat` read last. */
+  /** What was read last. */
   readonly stat: FileStat
   /** Reads the record of `name` in `folder`; throws what `lstatSync` throws. */
   lstat(folder: string, name: string): void
-  /** False when what `lstat` read last has no extended attributes for certain. */
+  /** Reads the record of an open file; throws what `fstatSync` throws. */
+  fstat(fd: number): void
+  /** False when what `lstat` read last, and nothing after it, has no extended attributes for certain. */
   mayHaveXattrs(): boolean
 }
 
@@ -45,7 +50,8 @@ const WORD = 0x1_0000_0000
 
 function emptyStat(): FileStat {
   const stamp = new Int32Array(STAMP_WORDS)
-  return { mode: 0, uid: 0, gid: 0, links: 0, btimeHigh: 0, btimeLow: 0, stamp, isExact: true }
+  const numbers = { mode: 0, uid: 0, gid: 0, links: 0, btimeHigh: 0, btimeLow: 0, blocks: 0 }
+  return { ...numbers, stamp, isExact: true }
 }
 
 /** The high word of `value`, which is 64 bits, signed or not. */
@@ -68,6 +74,7 @@ export function recordOf(from: BigIntStats, into: FileStat): void {
   into.uid = Number(from.uid)
   into.gid = Number(from.gid)
   into.links = Number(from.nlink)
+  into.blocks = Number(from.blocks)
   into.btimeHigh = high(from.birthtimeNs)
   into.btimeLow = low(from.birthtimeNs)
   const { stamp } = into
@@ -104,6 +111,10 @@ class NodeStats implements StatReader {
     recordOf(lstatSync(fsPath(joinPath(folder, name)), { bigint: true }), this.stat)
   }
 
+  fstat(fd: number): void {
+    recordOf(fstatSync(fd, { bigint: true }), this.stat)
+  }
+
   mayHaveXattrs(): boolean {
     return true
   }
@@ -118,6 +129,7 @@ const STATX = {
   mode: 28,
   inode: 32,
   size: 40,
+  blocks: 48,
   btime: 80,
   ctime: 96,
   mtime: 112,
@@ -127,6 +139,9 @@ const STATX = {
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_NO_AUTOMOUNT = 0x800
+const AT_EMPTY_PATH = 0x1000
+/** An empty text of C. */
+const NO_PATH = new Uint8Array(1)
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const MASK = 0xfff
 /** The kernel takes paths of up to 4096 bytes, the NUL at the end included. */
@@ -170,6 +185,18 @@ class NativeStats implements StatReader {
       if (statx(AT_FDCWD, this.#path, flags, MASK, this.#bytes) === 0 && this.#take()) return
     }
     this.#slow.lstat(folder, name)
+    this.#takeSlow()
+  }
+
+  fstat(fd: number): void {
+    this.#hasPath = false
+    const { statx } = this.#calls
+    if (statx(fd, NO_PATH, AT_EMPTY_PATH, MASK, this.#bytes) === 0 && this.#take()) return
+    this.#slow.fstat(fd)
+    this.#takeSlow()
+  }
+
+  #takeSlow(): void {
     const { stat } = this.#slow
     this.stat.stamp.set(stat.stamp)
     Object.assign(this.stat, { ...stat, stamp: this.stat.stamp })
@@ -205,6 +232,7 @@ class NativeStats implements StatReader {
     stat.uid = this.#word(STATX.uid) >>> 0
     stat.gid = this.#word(STATX.gid) >>> 0
     stat.mode = this.#word(STATX.mode) & 0xffff
+    stat.blocks = this.#word(STATX.blocks + 4) * WORD + (this.#word(STATX.blocks) >>> 0)
     stamp[STAMP.inode] = this.#word(STATX.inode + 4)
     stamp[STAMP.inode + 1] = this.#word(STATX.inode)
     stamp[STAMP.size] = this.#word(STATX.size + 4)
