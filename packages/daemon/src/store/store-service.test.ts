@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -38,6 +39,7 @@ import type { Code, Entry, Snapshot } from '@moyai/protocol'
 import { systemClock } from '../clock.ts'
 import { loadCodec } from '../codec.ts'
 import { openMemoryDatabase } from '../database/index.ts'
+import { syscalls } from '../files/index.ts'
 import { SeededRandom, systemRandom } from '../random.ts'
 import { loadHasher } from './native-hasher.ts'
 import { StoreService } from './store-service.ts'
@@ -517,3 +519,60 @@ test('Goal: a folder of many names is stored and found unchanged, page by page.'
   assert.equal(third.files_unmodified, 2999)
   assert.ok(third.data_added < 400_000, `${third.data_added} bytes of new pages`)
 })
+
+test('Goal: whatever changed, what is taken over is what reading everything gives.', async (t) => {
+  const world = makeWorld(t)
+  const { source, service, home } = world
+  const at = (...names: string[]): string => join(source, ...names)
+  for (let folder = 0; folder < 12; folder++) {
+    mkdirSync(at(`d${folder}`, 'deep'), { recursive: true })
+    for (let i = 0; i < 40; i++) writeFileSync(at(`d${folder}`, `f${i}`), `${folder} ${i}`)
+    writeFileSync(at(`d${folder}`, 'deep', 'x'), `${folder}`)
+    symlinkSync('f1', at(`d${folder}`, 'link'))
+  }
+  for (let i = 0; i < 2500; i++) writeFileSync(at('d0', `${'n'.repeat(100)}${i}`), `${i % 9}`)
+  await service.store(world.request())
+  const reader = new Reader(world)
+  const { mtime } = (await treeOf(reader, reader.snapshot().root)).get('d1/f7') as Entry
+
+  writeFileSync(at('d1', 'f7'), '7 1')
+  syscalls().setTimes?.(Buffer.from(at('d1', 'f7')), mtime, mtime)
+  writeFileSync(at('d2', 'f1'), 'longer than it was')
+  writeFileSync(at('d2', 'a new one'), 'new')
+  rmSync(at('d3', 'f9'))
+  rmSync(at('d4'), { recursive: true })
+  writeFileSync(at('d4'), 'a file now')
+  rmSync(at('d5', 'f5'))
+  mkdirSync(at('d5', 'f5'))
+  rmSync(at('d6', 'link'))
+  symlinkSync('f2', at('d6', 'link'))
+  chmodSync(at('d7', 'f3'), 0o600)
+  linkSync(at('d8', 'f1'), at('d8', 'other name'))
+  writeFileSync(at('d9', 'deep', 'x'), 'changed below')
+  renameSync(at('d10'), at('z10'))
+  truncateSync(at('d11', 'f1'), 0)
+  for (let i = 700; i < 900; i++) rmSync(at('d0', `${'n'.repeat(100)}${i}`))
+  writeFileSync(at('d0', `${'n'.repeat(100)}1600`), 'in a later page')
+
+  const changed = await service.store(world.request())
+  assert.ok(changed.files_unmodified > 2000, `${changed.files_unmodified} unmodified`)
+  const takenOver = await treeOf(reader, reader.snapshot().root)
+  assert.equal(Buffer.from(await reader.content(takenOver.get('d1/f7') as Entry)).toString(), '7 1')
+  rmSync(join(home, 'cache'), { recursive: true })
+  const anew = await service.store(world.request())
+  assert.equal(anew.files_unmodified, 0)
+  assert.deepEqual(takenOver, await treeOf(reader, reader.snapshot().root))
+  const last = await service.store(world.request())
+  assert.equal(last.dirs_changed + last.dirs_new, 0)
+})
+
+/** Every entry below `root`, by its path. */
+async function treeOf(reader: Reader, root: Entry, path = ''): Promise<Map<string, Entry>> {
+  const all = new Map<string, Entry>([[path, root]])
+  if (root.type !== 'directory') return all
+  for (const [name, entry] of await reader.entries(root)) {
+    const below = await treeOf(reader, entry, path === '' ? name : `${path}/${name}`)
+    for (const [inner, one] of below) all.set(inner, one)
+  }
+  return all
+}
