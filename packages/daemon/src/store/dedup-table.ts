@@ -8,7 +8,7 @@
  * wasteful, never wrong. The contrary, taking an unknown chunk for known, cannot happen, because
  * all four words have to be equal.
  *
- * The table grows by further segments, each as large as all before it.
+ * The table grows by further segments, each about as large as all before it.
  */
 
 import { assert } from '@moyai/protocol'

@@ -19,6 +19,11 @@ import type { WalkCounts } from './walk-counts.ts'
 
 /** New room in the table of known chunks, at least. */
 const TABLE_ENTRIES_MIN = 50_000
+/**
+ * A further segment has room for this share of all chunks before it: rounded up to a power of two
+ * it is about as large as they are, where the whole count would often be twice as much.
+ */
+const TABLE_GROWTH = 0.6
 
 export type StoreThreadsOptions = {
   bundle: VaultBundle
@@ -228,5 +233,8 @@ export class StoreThreads {
 }
 
 function grow(table: DedupTable): void {
-  table.extend([...table.buffers, dedupSegment(Math.max(TABLE_ENTRIES_MIN, table.count))])
+  table.extend([
+    ...table.buffers,
+    dedupSegment(Math.max(TABLE_ENTRIES_MIN, TABLE_GROWTH * table.count)),
+  ])
 }
