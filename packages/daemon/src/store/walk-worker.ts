@@ -14,6 +14,7 @@ import { Excludes } from './exclude.ts'
 import type { FromWalker, Outcomes, TableAnswer, ToWalker, WalkSetup } from './messages.ts'
 import { loadHasher } from './native-hasher.ts'
 import { unpackOutcomes } from './outcome-batch.ts'
+import type { PackWriter } from './pack-writer.ts'
 import { PageCache, PageCacheWriter } from './page-cache.ts'
 import { SharedState } from './shared-state.ts'
 import { TreeEmitter } from './tree-emitter.ts'
@@ -29,12 +30,18 @@ const { chunkIdKey } = setup.bundle
 const post = (message: FromWalker): void => port.postMessage(message)
 let table: DedupTable | undefined
 let indexing = false
-const writer = makePackWriter(setup, {
-  packClass: 'meta',
-  hasher,
-  state,
-  onPack: (pack) => post({ type: 'pack', pack, index: indexing }),
-})
+let writer: PackWriter | undefined
+
+/** Made for the first page that is new: a walk that finds nothing needs no codec and no keys. */
+function packWriter(): PackWriter {
+  writer ??= makePackWriter(setup, {
+    packClass: 'meta',
+    hasher,
+    state,
+    onPack: (pack) => post({ type: 'pack', pack, index: indexing }),
+  })
+  return writer
+}
 
 /** The table of known chunks; asked for at the first chunk that the last snapshot does not have. */
 function knownChunks(): DedupTable {
@@ -49,7 +56,7 @@ function knownChunks(): DedupTable {
 }
 
 function store(chunk: { kind: BlobKind; id: Uint8Array; bytes: Uint8Array }): void {
-  if (knownChunks().claim(chunk.id)) writer.add(chunk)
+  if (knownChunks().claim(chunk.id)) packWriter().add(chunk)
 }
 
 function openPrevious(): PageCache | undefined {
@@ -135,12 +142,12 @@ function listen(walker: Walker): void {
         case 'index':
           indexing = true
           for (const bytes of message.segments) {
-            writer.add({ kind: 'index', id: hasher.keyedHash(chunkIdKey, bytes), bytes })
+            packWriter().add({ kind: 'index', id: hasher.keyedHash(chunkIdKey, bytes), bytes })
           }
           post({ type: 'indexed' })
           break
         case 'flush':
-          writer.flush()
+          writer?.flush()
           post({ type: 'flushed' })
           break
       }
