@@ -77,6 +77,11 @@ export class EntryCapture {
     this.#clearSize()
   }
 
+  /** The end of the walk. */
+  close(): void {
+    this.#stats.close()
+  }
+
   /** True when what was looked at last is as recorded at `old`. */
   isUnchanged(old: EntryCursor): boolean {
     const { stat } = this

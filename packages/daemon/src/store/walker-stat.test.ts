@@ -129,6 +129,36 @@ test('paths that are too long, and what is not there, are told as Node tells it'
   assert.equal(native.stat.links, 1)
 })
 
+test('many names of one folder, and of others in between, are each the right one', (t) => {
+  const folder = temporaryFolder(t)
+  const sizes = new Map<string, number>()
+  for (const [i, name] of ['one', 'two'].entries()) {
+    mkdirSync(join(folder, name))
+    for (let j = 0; j < 60; j++) {
+      writeFileSync(join(folder, name, `f${j}`), 'x'.repeat(100 * i + j))
+      sizes.set(`${name}/f${j}`, 100 * i + j)
+    }
+  }
+  const reader = loadStatReader()
+  const sizeOf = (name: string, j: number): void => {
+    reader.lstat(join(folder, name), `f${j}`)
+    assert.equal(stampNumber(reader.stat.stamp, STAMP.size), sizes.get(`${name}/f${j}`))
+    assert.equal(
+      stampNumber(reader.stat.stamp, STAMP.inode),
+      lstatSync(join(folder, name, `f${j}`)).ino,
+    )
+  }
+  for (let j = 0; j < 60; j++) sizeOf('one', j)
+  for (let j = 0; j < 60; j++) sizeOf('two', j)
+  for (let j = 0; j < 60; j++) sizeOf(j % 20 === 0 ? 'one' : 'two', j)
+  reader.close()
+  for (let j = 0; j < 60; j++) sizeOf('two', j)
+  assert.throws(() => reader.lstat(join(folder, 'two'), 'missing'), { code: 'ENOENT' })
+  rmSync(join(folder, 'two'), { recursive: true })
+  assert.throws(() => reader.lstat(join(folder, 'two'), 'f1'), { code: 'ENOENT' })
+  reader.close()
+})
+
 test('an attribute is never overlooked', (t) => {
   const folder = temporaryFolder(t)
   const native = loadStatReader()

@@ -8,7 +8,7 @@
  * failed.
  */
 
-import { fstatSync, lstatSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
 import { STAMP, STAMP_WORDS } from '@moyai/protocol'
@@ -44,6 +44,8 @@ export interface StatReader {
   fstat(fd: number): void
   /** False when what `lstat` read last, and nothing after it, has no extended attributes for certain. */
   mayHaveXattrs(): boolean
+  /** Lets go of what it keeps open; it can go on afterwards. */
+  close(): void
 }
 
 const WORD = 0x1_0000_0000
@@ -118,6 +120,10 @@ class NodeStats implements StatReader {
   mayHaveXattrs(): boolean {
     return true
   }
+
+  close(): void {
+    // every call stands alone
+  }
 }
 
 /** Of the kernel's `struct statx`, the same on every processor: offsets in bytes. */
@@ -139,6 +145,7 @@ const STATX = {
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_NO_AUTOMOUNT = 0x800
+const LSTAT_FLAGS: number = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
 const AT_EMPTY_PATH = 0x1000
 /** An empty text of C. */
 const NO_PATH = new Uint8Array(1)
@@ -148,6 +155,14 @@ const MASK = 0xfff
 const PATH_BYTES_MAX = 4096
 const PATH_AT = STATX.bytes
 const SLASH = 0x2f
+/** A folder as a place to start from, which need not be readable. */
+const O_PATH = 0o10000000
+/**
+ * Names of one folder after which it is opened: the kernel then finds further ones without going
+ * its whole path, which saves a quarter of the call and costs the time of some eight.
+ */
+const NAMES_BEFORE_OPEN = 16
+const NO_FOLDER = -1
 /** 2 · 2^32 seconds are 272 years: as nanoseconds less than 2^63, which are 292. */
 const SECONDS_HIGH_MAX = 2
 
@@ -166,6 +181,10 @@ class NativeStats implements StatReader {
   #folder = ''
   /** Where names of the folder begin; no room behind it when the folder is too long a path. */
   #nameAt: number = PATH_AT
+  /** The folder, once it is worth while, and the path from there. */
+  #fd = NO_FOLDER
+  #name: Uint8Array = NO_PATH
+  #names = 0
   /** True when `#path` is that of what `lstat` read last. */
   #hasPath = false
 
@@ -180,9 +199,12 @@ class NativeStats implements StatReader {
     if (this.#hasPath) {
       this.#text.write(name, this.#nameAt, 'latin1')
       this.#bytes[end] = 0
-      const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
+      if (++this.#names === NAMES_BEFORE_OPEN) this.#open()
+      const isOpen = this.#fd !== NO_FOLDER
+      const from = isOpen ? this.#fd : AT_FDCWD
+      const path = isOpen ? this.#name : this.#path
       const { statx } = this.#calls
-      if (statx(AT_FDCWD, this.#path, flags, MASK, this.#bytes) === 0 && this.#take()) return
+      if (statx(from, path, LSTAT_FLAGS, MASK, this.#bytes) === 0 && this.#take()) return
     }
     this.#slow.lstat(folder, name)
     this.#takeSlow()
@@ -206,7 +228,23 @@ class NativeStats implements StatReader {
     return !this.#hasPath || this.#calls.llistxattr(this.#path, this.#bytes, 0) !== 0
   }
 
+  close(): void {
+    if (this.#fd !== NO_FOLDER) closeSync(this.#fd)
+    this.#fd = NO_FOLDER
+    this.#names = 0
+  }
+
+  #open(): void {
+    try {
+      this.#fd = openSync(fsPath(this.#folder), O_PATH | constants.O_DIRECTORY)
+      this.#name = this.#bytes.subarray(this.#nameAt)
+    } catch {
+      this.#fd = NO_FOLDER // the whole path will do, or say what is wrong
+    }
+  }
+
   #enter(folder: string): void {
+    this.close()
     this.#folder = folder
     this.#nameAt = this.#bytes.length // a folder that does not fit has no names that do
     if (folder.length + 1 >= PATH_BYTES_MAX) return

@@ -122,6 +122,22 @@ export class Walker {
 
   /** Walks everything; resolves with the root's entry when all content is stored. */
   async run(): Promise<Entry> {
+    try {
+      await this.#walk()
+    } finally {
+      this.#capture.close()
+    }
+    this.#send()
+    this.#queue.drain()
+    while (this.#out.size > 0) await this.#waitForWork()
+    this.#queue.drain()
+    const { root } = this.#queue
+    assert(root !== undefined, 'everything was emitted')
+    this.#components.progress(this.#counts, '')
+    return root
+  }
+
+  async #walk(): Promise<void> {
     const stack: Frame[] = []
     this.#enterRoot(stack)
     let steps = 0
@@ -136,14 +152,6 @@ export class Walker {
       if (++steps % 256 === 0) await this.#pause(frame.directory.path)
       while (this.#crowded) await this.#waitForWork()
     }
-    this.#send()
-    this.#queue.drain()
-    while (this.#out.size > 0) await this.#waitForWork()
-    this.#queue.drain()
-    const { root } = this.#queue
-    assert(root !== undefined, 'everything was emitted')
-    this.#components.progress(this.#counts, '')
-    return root
   }
 
   /** Takes the outcome of a batch: one per path, in order. */
