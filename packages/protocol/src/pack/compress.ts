@@ -124,8 +124,17 @@ export function decompressBlob(
 ): Uint8Array<ArrayBuffer> {
   assert(rawLength > 0 && rawLength <= CHUNK_BYTES_MAX, 'the raw length was checked')
   const raw = new Uint8Array(rawLength)
+  decompressBlobInto(bytes, raw, compressor)
+  return raw
+}
+
+/** Like `decompressBlob`, to all of `raw`. */
+export function decompressBlobInto(
+  bytes: Uint8Array,
+  raw: Uint8Array,
+  compressor: Compressor = nodeCompressor,
+): void {
   if (!compressor.decompress(bytes, raw)) {
     throw new MoyaiError('MALFORMED', 'blob does not decompress to exactly its stated length')
   }
-  return raw
 }

@@ -15,9 +15,10 @@ import {
   PACK_HEADER_BYTES,
   PUBLIC_KEY_BYTES,
   SEAL_SALT_BYTES,
+  SEAL_TAG_BYTES,
 } from '../limits.ts'
 import type { Aead } from '../ports.ts'
-import { nodeAead, nonceOf, unseal } from '../seal/index.ts'
+import { nodeAead, nonceOf, unseal, unsealInto } from '../seal/index.ts'
 
 /** Data packs hold file contents; meta packs hold trees, chunk lists and index segments. */
 export type PackClass = 'data' | 'meta'
@@ -136,6 +137,15 @@ export class PackKeys {
     const { sealed } = o
     const aead = this.#aead
     return unseal({ key: this.#sealing, nonce: nonceOf(o.nonce), aad, sealed, what, aead })
+  }
+
+  /** Like `unseal` of a blob, but the plaintext takes the place of the sealed bytes: a view. */
+  unsealInPlace(o: { kind: BlobKind; nonce: number; sealed: Uint8Array }): Uint8Array {
+    const { sealed } = o
+    const aad = this.#aad(o.kind, o.nonce)
+    const by = { key: this.#sealing, nonce: nonceOf(o.nonce), aad, aead: this.#aead }
+    unsealInto({ ...by, sealed, target: sealed, what: 'blob' })
+    return sealed.subarray(0, sealed.length - SEAL_TAG_BYTES)
   }
 }
 

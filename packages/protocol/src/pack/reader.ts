@@ -14,7 +14,7 @@ import {
   SHARD_LENGTH_MAX,
 } from '../limits.ts'
 import type { Aead, Compressor } from '../ports.ts'
-import { decompressBlob } from './compress.ts'
+import { decompressBlob, decompressBlobInto } from './compress.ts'
 import {
   decodeDirectory,
   decodeFooter,
@@ -83,14 +83,31 @@ export class PackReader {
    * the caller to check.
    */
   open(entry: BlobEntry, sealed: Uint8Array): Uint8Array<ArrayBuffer> {
-    const wrong = wrongEntry(entry)
-    if (wrong !== undefined) throw new MoyaiError('MALFORMED', `blob entry: ${wrong}`)
-    if (sealed.length !== entry.sealedLength) {
-      throw new MoyaiError('TRUNCATED', 'blob of another length than its entry says')
-    }
+    checkEntry(entry, sealed)
     const stored = this.#keys.unseal({ kind: entry.kind, nonce: entry.index, sealed })
     if (entry.compression === 'none') return stored
     return decompressBlob(stored, entry.rawLength, this.#compressor)
+  }
+
+  /**
+   * Like `open`, without memory of its own: uses up `sealed`, and gives a view of it or of `room`,
+   * which has at least the entry's `rawLength` bytes.
+   */
+  openInPlace(entry: BlobEntry, sealed: Uint8Array, room: Uint8Array): Uint8Array {
+    checkEntry(entry, sealed)
+    const stored = this.#keys.unsealInPlace({ kind: entry.kind, nonce: entry.index, sealed })
+    if (entry.compression === 'none') return stored
+    const raw = room.subarray(0, entry.rawLength)
+    decompressBlobInto(stored, raw, this.#compressor)
+    return raw
+  }
+}
+
+function checkEntry(entry: BlobEntry, sealed: Uint8Array): void {
+  const wrong = wrongEntry(entry)
+  if (wrong !== undefined) throw new MoyaiError('MALFORMED', `blob entry: ${wrong}`)
+  if (sealed.length !== entry.sealedLength) {
+    throw new MoyaiError('TRUNCATED', 'blob of another length than its entry says')
   }
 }
 

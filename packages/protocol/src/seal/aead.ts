@@ -58,12 +58,29 @@ export function unseal(o: {
   what: string
   aead?: Aead
 }): Uint8Array<ArrayBuffer> {
-  const { key, nonce, aad, sealed } = o
-  const length = sealed.length - SEAL_TAG_BYTES
-  if (length < 0) throw new MoyaiError('TRUNCATED', `${o.what} is shorter than its seal`)
-  const target = new Uint8Array(length)
+  const target = new Uint8Array(Math.max(o.sealed.length - SEAL_TAG_BYTES, 0))
+  unsealInto({ ...o, target })
+  return target
+}
+
+/**
+ * Like `unseal`, to the start of `target`, which may be `sealed` itself; nothing of the plaintext
+ * is there when it throws.
+ */
+export function unsealInto(o: {
+  key: Uint8Array
+  nonce: Uint8Array
+  aad: Uint8Array
+  sealed: Uint8Array
+  target: Uint8Array
+  what: string
+  aead?: Aead
+}): void {
+  const { key, nonce, aad, sealed, target } = o
+  if (sealed.length < SEAL_TAG_BYTES) {
+    throw new MoyaiError('TRUNCATED', `${o.what} is shorter than its seal`)
+  }
   if (!(o.aead ?? nodeAead).open({ key, nonce, aad, sealed, target })) {
     throw new MoyaiError('SEAL_MISMATCH', `${o.what} was changed, or sealed with another key`)
   }
-  return target
 }
