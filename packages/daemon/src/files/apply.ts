@@ -63,6 +63,36 @@ export function applyMetadata(
   return lost
 }
 
+/** Owner, mode and times in numbers of this machine. */
+export type PlainMetadata = {
+  uid: number
+  gid: number
+  mode: number
+  /** In ns since 1970. */
+  atime: bigint
+  mtime: bigint
+}
+
+/**
+ * Like `applyMetadata`, for an open file without extended attributes; `has` is what it is known to
+ * have already, and is not set again.
+ */
+export function applyPlain(
+  fd: number,
+  { uid, gid, mode, atime, mtime }: PlainMetadata,
+  has: { uid: number; gid: number; mode: number },
+): string[] {
+  const lost: string[] = []
+  const isOwned = (uid === has.uid && gid === has.gid) || attempt(() => fchownSync(fd, uid, gid))
+  if (!isOwned) lost.push('owner')
+  const allowed = isOwned ? mode : mode & ~SETID_BITS
+  if (allowed !== mode) lost.push('setuid and setgid bits')
+  if (allowed !== has.mode && !attempt(() => fchmodSync(fd, allowed))) lost.push('mode')
+  const { setTimesOf } = syscalls()
+  if (setTimesOf === undefined || !attempt(() => setTimesOf(fd, atime, mtime))) lost.push('times')
+  return lost
+}
+
 function attempt(action: () => void): boolean {
   try {
     action()

@@ -9,8 +9,9 @@
  * silence.
  */
 
-import { constants } from 'node:os'
+import { constants as fsConstants } from 'node:fs'
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 
 import { MoyaiError } from '@moyai/protocol'
 
@@ -23,6 +24,18 @@ export type Syscalls = {
    * Sets access and modification time, in ns since 1970 (may be negative); never follows a symlink.
    */
   setTimes?: (path: Uint8Array, atime: bigint, mtime: bigint) => void
+  /**
+   * Makes the regular file `name`, which must not be there, in an open directory, and opens it for
+   * writing; returns its descriptor. `name` is a single component. Much cheaper than a path through
+   * /proc.
+   */
+  createIn?: (directory: number, name: Uint8Array, mode: number) => number
+  /**
+   * Closes what `createIn` opened, of which Node keeps no account; a network disk may fail here.
+   */
+  closeFile?: (fd: number) => void
+  /** Sets both times of an open file, in ns since 1970 (may be negative). */
+  setTimesOf?: (fd: number, atime: bigint, mtime: bigint) => void
   /** Names of the extended attributes; never follows a symlink. */
   listXattrs?: (path: Uint8Array) => Uint8Array[]
   /** Value of one attribute; undefined when it is gone. */
@@ -44,6 +57,10 @@ export type Syscalls = {
  * any answer.
  */
 const XATTR_BYTES_MAX = 64 * 1024
+
+const NAME_BYTES_MAX = 255
+const LINUX_CLOSE_ON_EXEC = 0x80000
+const NS_PER_SECOND = 1_000_000_000n
 
 type Platform = {
   atFdcwd: number
@@ -141,6 +158,7 @@ function pathCalls(koffi: Koffi, libc: Library, platform: Platform): Syscalls {
       if (result !== 0) fail('utimensat', path, koffi.errno())
     }
   }
+  addDescriptorCalls(found, koffi, bind)
   const mknod = bind(platform.signatures.mknod)
   if (mknod !== undefined) {
     found.makeNode = (path, mode, rdev) => {
@@ -156,10 +174,58 @@ function pathCalls(koffi: Koffi, libc: Library, platform: Platform): Syscalls {
   return found
 }
 
+/** Calls for many small files: nothing is allocated. */
+function addDescriptorCalls(
+  found: Syscalls,
+  koffi: Koffi,
+  bind: (signature: string) => NativeFunction | undefined,
+): void {
+  // elsewhere the last argument, which C declares as optional, may be passed in another way
+  const isLinux = process.platform === 'linux'
+  const openat = isLinux
+    ? bind('int openat(int dirfd, const uint8_t *path, int flags, uint32_t mode)')
+    : undefined
+  if (openat !== undefined) {
+    const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fsConstants
+    const flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | LINUX_CLOSE_ON_EXEC
+    const text = new Uint8Array(NAME_BYTES_MAX + 1)
+    found.createIn = (directory, name, mode) => {
+      if (name.length > NAME_BYTES_MAX) fail('openat', name, constants.errno.ENAMETOOLONG)
+      text.set(name)
+      text[name.length] = 0
+      const fd = openat(directory, text, flags, mode)
+      if (fd < 0) fail('openat', name, koffi.errno())
+      return Number(fd)
+    }
+  }
+  const close = bind('int close(int fd)')
+  if (close !== undefined) {
+    found.closeFile = (fd) => {
+      if (close(fd) !== 0) fail('close', fd, koffi.errno())
+    }
+  }
+  const futimens = bind('int futimens(int fd, const int64_t *times)')
+  if (futimens !== undefined) {
+    const times = new BigInt64Array(4)
+    found.setTimesOf = (fd, atime, mtime) => {
+      setTime(times, 0, atime)
+      setTime(times, 2, mtime)
+      if (futimens(fd, times) !== 0) fail('futimens', fd, koffi.errno())
+    }
+  }
+}
+
+function setTime(times: BigInt64Array, at: number, ns: bigint): void {
+  const rest = ((ns % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND
+  times[at] = (ns - rest) / NS_PER_SECOND
+  times[at + 1] = rest
+}
+
 /** [seconds, nanoseconds 0…999 999 999] of a time in ns, rounding down also before 1970. */
 function splitTime(ns: bigint): [bigint, bigint] {
-  const rest = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
-  return [(ns - rest) / 1_000_000_000n, rest]
+  const times = new BigInt64Array(2)
+  setTime(times, 0, ns)
+  return [times[0] as bigint, times[1] as bigint]
 }
 
 function xattrCalls(koffi: Koffi, libc: Library, platform: Platform): Syscalls {
