@@ -1,10 +1,9 @@
 /**
- * Chunk reader: many chunks at once, read in as few ranges as their places allow.
+ * Chunk reader: many blobs at once, read in as few ranges as their places allow.
  *
- * Wanted chunks are grouped by pack and blob, the blobs of a pack ordered and joined into ranges
- * where the gap is small; ranges are read, opened in worker threads and handed on blob by blob, a
- * bounded number of bytes at a time. When a range cannot be had, its blobs are tried one by one: a
- * lost shard takes only what lies in it.
+ * Wanted blobs are grouped by pack, ordered and joined into ranges where the gap is small; ranges
+ * are read and handed on, a bounded number of bytes at a time. When a range cannot be had, its
+ * blobs are tried one by one: a lost shard takes only what lies in it.
  */
 
 import { assert, defined, equalBytes, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
@@ -14,6 +13,7 @@ import { ByteBudget } from './byte-budget.ts'
 import type { ChunkLocation } from '../store/vault-index.ts'
 import type { PackIndex } from './ports.ts'
 import type { StripeReader } from './stripe-reader.ts'
+import type { OpenJob } from './threads/open-jobs.ts'
 import type { Opening } from './threads/opening-pool.ts'
 
 /** Reading this much that nobody wants is cheaper than another request. */
@@ -32,20 +32,17 @@ const PREFETCH_BLOBS_MAX = 8
 /** Places of tree chunks that were looked up ahead: about 150 bytes each. */
 const PLACES_MAX = 8192
 /** A pack of which at least one part in so many is wanted counts as wanted whole. */
-const WHOLE_PART = 4
+const WHOLE_PART = 12
 
-export type WantedChunk = { id: Uint8Array; location: ChunkLocation }
+/** What is wanted of one blob: `chunks` are those that must be right. */
+export type WantedBlob = Pick<ChunkLocation, 'pack' | 'blob'> & { chunks: BlobEntry['chunks'] }
 export type ReadFailure = { code: ErrorCode; message: string }
 
-/** What becomes of each wanted chunk: exactly one of the two is called for it, in no order. */
-export type ChunkSink = {
-  /** `raw` is the sink's to keep; each chunk is at its `offset` in it, and is what its id says. */
-  onBlob(
-    raw: Uint8Array,
-    chunks: BlobEntry['chunks'],
-    blob: Pick<ChunkLocation, 'pack' | 'blob'>,
-  ): Promise<void>
-  onFailure(chunks: BlobEntry['chunks'], failure: ReadFailure): void
+/** What becomes of each wanted blob: exactly one of the two is called for it, in no order. */
+export type BlobSink = {
+  /** Sealed blobs in one range of a pack, whose id is `pack`; `bytes` are the sink's to keep. */
+  onRange(range: OpenJob & { pack: Uint8Array }): Promise<void>
+  onFailure(blob: WantedBlob, failure: ReadFailure): void
 }
 
 export type ChunkReaderComponents = {
@@ -77,14 +74,14 @@ export class ChunkReader {
     return this.#components.index.locate(ids)
   }
 
-  /** Reads `wanted` (each chunk once). Rejects only when `signal` aborts or the sink does. */
-  async read(wanted: readonly WantedChunk[], sink: ChunkSink, signal: AbortSignal): Promise<void> {
+  /** Reads `wanted` (each blob once). Rejects only when `signal` aborts or the sink does. */
+  async read(wanted: readonly WantedBlob[], sink: BlobSink, signal: AbortSignal): Promise<void> {
     const running = new Set<Promise<void>>()
     const failed = new AbortController()
     const both = AbortSignal.any([signal, failed.signal])
     try {
-      for (const chunks of groupByPack(wanted)) {
-        for (const range of await this.#plan(chunks, sink)) {
+      for (const blobs of groupByPack(wanted)) {
+        for (const range of await this.#plan(blobs, sink)) {
           const cost = range.length + sum(range.blobs.map(({ rawLength }) => rawLength))
           await this.#budget.take(cost, both)
           const task = this.#readRange(range, sink, both)
@@ -117,7 +114,7 @@ export class ChunkReader {
       const sink = this.#caching(failures, (read) => {
         raw = read
       })
-      await this.read([{ id, location }], sink, signal)
+      await this.read([wantedBlob(id, location)], sink, signal)
     }
     const [failure] = failures
     if (failure !== undefined) throw new MoyaiError(failure.code, failure.message)
@@ -134,12 +131,12 @@ export class ChunkReader {
   /** Brings blobs with these tree chunks into the cache; what cannot be had is left out. */
   async prefetch(ids: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     const places = await this.#placesOf(ids)
-    const wanted = new Map<string, WantedChunk>()
+    const wanted = new Map<string, WantedBlob>()
     for (const [i, location] of places.entries()) {
       if (location === undefined || this.#cached(location) !== undefined) continue
       if (wanted.size === PREFETCH_BLOBS_MAX) break
       // one chunk stands for its blob
-      wanted.set(blobKey(location), { id: ids[i] as Uint8Array, location })
+      wanted.set(blobKey(location), wantedBlob(ids[i] as Uint8Array, location))
     }
     if (wanted.size === 0) return
     await this.read([...wanted.values()], this.#caching([]), signal)
@@ -169,14 +166,22 @@ export class ChunkReader {
   }
 
   /** Keeps the blobs that are read. */
-  #caching(failures: ReadFailure[], onRaw?: (raw: Uint8Array) => void): ChunkSink {
+  #caching(failures: ReadFailure[], onRaw?: (raw: Uint8Array) => void): BlobSink {
     return {
-      onBlob: (raw, _chunks, blob) => {
-        this.#remember(blobKey(blob), raw)
-        onRaw?.(raw)
-        return Promise.resolve()
+      onRange: async ({ pack, ...job }) => {
+        const opened = await this.#components.opening.open(job)
+        for (const [i, { index }] of job.blobs.entries()) {
+          const blob = opened[i]
+          assert(blob !== undefined, 'one result for each blob')
+          if ('raw' in blob) {
+            this.#remember(blobKey({ pack, blob: index }), blob.raw)
+            onRaw?.(blob.raw)
+          } else {
+            failures.push(blob.failure)
+          }
+        }
       },
-      onFailure: (_chunks, failure) => {
+      onFailure: (_blob, failure) => {
         failures.push(failure)
       },
     }
@@ -194,37 +199,33 @@ export class ChunkReader {
   }
 
   /** The ranges of one pack in which `wanted` lie. */
-  async #plan(wanted: readonly WantedChunk[], sink: ChunkSink): Promise<Range[]> {
-    const first = defined(wanted[0], 'a wanted chunk').location.pack
+  async #plan(wanted: readonly WantedBlob[], sink: BlobSink): Promise<Range[]> {
+    const id = defined(wanted[0], 'a wanted blob').pack
     try {
-      const pack = await this.#components.index.pack(first)
+      const pack = await this.#components.index.pack(id)
       if (pack === undefined) throw new MoyaiError('UNRECOVERABLE', 'its pack is not in the index')
-      return joinRanges(pack, await this.#entries(first, wanted))
+      return joinRanges(pack, await this.#entries(id, wanted))
     } catch (error) {
       const { code, message } = toMoyaiError(error)
-      sink.onFailure(wanted.map(asChunk), { code, message })
+      for (const blob of wanted) sink.onFailure(blob, { code, message })
       return []
     }
   }
 
-  /**
-   * The entries of the blobs that have `wanted`, with those chunks only, in the order of the pack.
-   */
-  async #entries(pack: Uint8Array, wanted: readonly WantedChunk[]): Promise<BlobEntry[]> {
-    const byBlob = Map.groupBy(wanted, ({ location }) => location.blob)
-    const indexes = [...byBlob.keys()]
+  /** The entries of `wanted`, with the wanted chunks only, in the order of the pack. */
+  async #entries(pack: Uint8Array, wanted: readonly WantedBlob[]): Promise<BlobEntry[]> {
+    const indexes = wanted.map(({ blob }) => blob)
     const entries = await this.#components.index.blobs(pack, indexes)
-    return indexes
-      .map((index, i) => {
+    return wanted
+      .map(({ chunks }, i) => {
         const entry = entries[i]
         if (entry === undefined) throw new MoyaiError('UNRECOVERABLE', 'a blob is not in the index')
-        const chunks = (byBlob.get(index) ?? []).map(asChunk)
-        return { ...entry, chunks: chunks.sort((a, b) => a.offset - b.offset) }
+        return { ...entry, chunks }
       })
       .sort((a, b) => a.offset - b.offset)
   }
 
-  async #readRange(range: Range, sink: ChunkSink, signal: AbortSignal): Promise<void> {
+  async #readRange(range: Range, sink: BlobSink, signal: AbortSignal): Promise<void> {
     const { pack, offset, length, blobs, whole } = range
     let bytes: Uint8Array<ArrayBuffer>
     try {
@@ -236,19 +237,13 @@ export class ChunkReader {
         return
       }
       const { code, message } = toMoyaiError(error)
-      for (const { chunks } of blobs) sink.onFailure(chunks, { code, message })
+      for (const { index, chunks } of blobs) {
+        sink.onFailure({ pack: pack.stripe.pack, blob: index, chunks }, { code, message })
+      }
       return
     }
     const { salt, packClass } = pack
-    const job = { salt, packClass, bytes, start: offset, blobs }
-    const opened = await this.#components.opening.open(job)
-    for (const [i, { chunks, index }] of blobs.entries()) {
-      const blob = opened[i]
-      assert(blob !== undefined, 'one result for each blob')
-      const place = { pack: pack.stripe.pack, blob: index }
-      if ('raw' in blob) await sink.onBlob(blob.raw, chunks, place)
-      else sink.onFailure(chunks, blob.failure)
-    }
+    await sink.onRange({ pack: pack.stripe.pack, salt, packClass, bytes, start: offset, blobs })
   }
 }
 
@@ -257,16 +252,17 @@ export function unknownChunk(id: Uint8Array): ReadFailure {
   return { code: 'UNRECOVERABLE', message: `chunk ${toHex(id).slice(0, 8)} is not in the index` }
 }
 
-function asChunk({ id, location }: WantedChunk): BlobEntry['chunks'][number] {
-  return { id, offset: location.offset, length: location.length }
+function wantedBlob(id: Uint8Array, location: ChunkLocation): WantedBlob {
+  const { pack, blob, offset, length } = location
+  return { pack, blob, chunks: [{ id, offset, length }] }
 }
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
 }
 
-function groupByPack(wanted: readonly WantedChunk[]): WantedChunk[][] {
-  return [...Map.groupBy(wanted, ({ location }) => toHex(location.pack)).values()]
+function groupByPack(wanted: readonly WantedBlob[]): WantedBlob[][] {
+  return [...Map.groupBy(wanted, ({ pack }) => toHex(pack)).values()]
 }
 
 function blobKey({ pack, blob }: Pick<ChunkLocation, 'pack' | 'blob'>): string {

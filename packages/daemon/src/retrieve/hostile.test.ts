@@ -11,7 +11,7 @@ import { concatBytes, encodeCbor, nodeAead, nodeCompressor, utf8 } from '@moyai/
 import type { Entry, RetrieveSummary } from '@moyai/protocol'
 
 import { findHoles } from '../files/index.ts'
-import { SafeTree } from './target/safe-tree.ts'
+import { SafeTree, temporaryFolderName } from './target/safe-tree.ts'
 import { TargetWriter } from './target/target-writer.ts'
 import { temporaryName } from './target/target-file.ts'
 import { Opener } from './threads/open-jobs.ts'
@@ -229,12 +229,17 @@ test('a folder swapped for a symlink while it is written to changes nothing outs
   // Goal: an open folder is a descriptor: what its path means later does not matter; closed ones
   // are checked again.
   const tree = new SafeTree(to, 1)
+  fs.mkdirSync(join(to, 'first'))
+  fs.mkdirSync(join(to, 'second'))
   const first = tree.child(tree.root, utf8('first'))
   fs.renameSync(join(to, 'first'), join(to, 'moved'))
   fs.symlinkSync(canary, join(to, 'first'))
   fs.writeFileSync(tree.path(first, utf8('file')), 'x')
   assert.deepEqual(fs.readdirSync(join(to, 'moved')), ['file'])
   tree.child(tree.root, utf8('second')) // pushes out the descriptor of the first
+  assert.throws(() => tree.path(first, utf8('file')), { code: 'TARGET_UNSAFE' })
+  fs.unlinkSync(join(to, 'first'))
+  fs.mkdirSync(join(to, 'first'))
   assert.throws(() => tree.path(first, utf8('file')), { code: 'TARGET_UNSAFE' })
   tree.close()
 })
@@ -247,6 +252,8 @@ test('directories below directories are opened again in order, however few may b
   for (const [i, directory] of all.entries()) {
     fs.writeFileSync(tree.path(directory, utf8('file')), String(i))
   }
+  assert.deepEqual(fs.readdirSync(to), [temporaryFolderName(utf8('d0')).toString()])
+  tree.publish(all[0] ?? assert.fail())
   const deep = join(to, ...all.map((_, i) => `d${i}`), 'file')
   assert.equal(fs.readFileSync(deep, 'utf8'), '39')
   tree.close()
@@ -257,12 +264,13 @@ test('a temporary file that somebody replaces is not renamed', () => {
   const writer = new TargetWriter({ target: to, overwrite: 'always', keyedHash: (bytes) => bytes })
   const entry: Entry = { ...metadata('file', 'file'), size: 4 }
   writer.prepare([{ op: 'file', file: 1, directory: 0, entry }])
-  writer.write(utf8('good'), [{ file: 1, at: 0, offset: 0, length: 4 }])
   const temporary = join(to, temporaryName(utf8('file')).toString())
   fs.unlinkSync(temporary)
   fs.symlinkSync(join(canary, 'keep'), temporary)
-  const [result] = writer.finish([{ op: 'file', file: 1 }])
-  assert.equal(result?.failure?.code, 'TARGET_UNSAFE')
+  const file = { op: 'file', file: 1 } as const
+  const root = { op: 'leave', directory: 0, entry: undefined } as const
+  const [unpublished] = writer.finish([file, root]).unpublished
+  assert.equal(unpublished?.failure.code, 'TARGET_UNSAFE')
   assert.deepEqual(fs.readdirSync(to), [])
   writer.close()
 })

@@ -1,7 +1,7 @@
 /** The target writer in a worker thread of its own, for one restore. */
 
 import type { RemoteWriter } from './restore-run.ts'
-import type { Part, Piece, PrepareItem, FinishItem } from './target/types.ts'
+import type { FinishItem, Part, PrepareItem } from './target/types.ts'
 import { Thread, threadModule } from './threads/thread.ts'
 import type { WriterData, WriterMethods } from './threads/writer-thread.ts'
 
@@ -28,12 +28,8 @@ export class ThreadWriter implements RemoteWriter {
     return this.#thread.call('matches', { file, where, parts: own })
   }
 
-  rewrite(file: number): Promise<'write' | 'resume'> {
+  rewrite(file: number): ReturnType<RemoteWriter['rewrite']> {
     return this.#thread.call('rewrite', file)
-  }
-
-  write(bytes: Uint8Array, pieces: readonly Piece[]): ReturnType<RemoteWriter['write']> {
-    return this.#thread.call('write', { bytes, pieces }, [bytes.buffer as ArrayBuffer])
   }
 
   finish(items: readonly FinishItem[]): ReturnType<RemoteWriter['finish']> {

@@ -1,34 +1,45 @@
 /**
- * One restore: the tree in order, in windows of bounded size, into the writer of the target.
+ * One restore: the tree in order, in windows of bounded size, into the target.
  *
- * For each batch of entries the writer says what each file needs; chunks of files that must be
- * written are collected into a window, read together and written at their offsets as they arrive;
- * then the window's files are completed while the next one is read. A chunk that cannot be had
- * fails its files and nothing else.
+ * Of each batch of entries, small files whose content is in one blob are made by the restoring
+ * threads alone, where nobody sees them yet. For all others the target's writer says what each
+ * needs, and completes it afterwards. What is to be written is collected into a window; while one
+ * is planned, the one before it is read and written and the one before that completed. A chunk that
+ * cannot be had fails its files and nothing else.
  */
 
 import { MoyaiError, toMoyaiError } from '@moyai/protocol'
 import type { Entry, ErrorCode } from '@moyai/protocol'
 
+import { OwnerNames } from '../files/index.ts'
+import { Completer } from './completer.ts'
 import { unknownChunk } from './chunk-reader.ts'
 import type { ChunkReader, ReadFailure } from './chunk-reader.ts'
 import { HoleLayout } from './hole-layout.ts'
 import type { RestoreTally } from './restore-tally.ts'
+import {
+  destinationOf,
+  inOneBlob,
+  isSimple,
+  lacksContent,
+  locateTogether,
+  PARTS_MAX,
+  withoutContent,
+} from './restore-plan.ts'
+import type { Known, Locations } from './restore-plan.ts'
 import { RestoreWindow } from './restore-window.ts'
-import type { Completion, RestoreFile } from './restore-window.ts'
+import type { Completion, Destination, RestoreFile } from './restore-window.ts'
 import type { Selection } from './selection.ts'
 import { shownPath } from './snapshots.ts'
 import type { TargetWriter } from './target/target-writer.ts'
-import type { Failure, FileAction, Part, PrepareItem, PrepareResult } from './target/types.ts'
+import type { Begun, Failure, Part, PrepareItem, PrepareResult } from './target/types.ts'
+import type { Restoring } from './threads/restore-pool.ts'
 import { splitIds } from './tree-reader.ts'
 import type { TreeReader, WalkStep } from './tree-reader.ts'
+import { asUnrecoverable, transferWindow } from './window-transfer.ts'
 
 /** Entries that are prepared together. */
 const BATCH_MAX = 512
-/** Chunks located, or compared on the disk, together. */
-const PARTS_MAX = 256
-/** Chunks of a batch that are located before their files' turn: one by one that is most of the time. */
-const LOCATED_MAX = 4096
 /** Symlinks of one directory that wait for its end; beyond it they are made sooner. */
 const WAITING_SYMLINKS_MAX = 4096
 
@@ -36,12 +47,7 @@ const WAITING_SYMLINKS_MAX = 4096
 export type RemoteWriter = {
   prepare(items: readonly PrepareItem[]): Promise<ReturnType<TargetWriter['prepare']>>
   matches(file: number, where: 'target' | 'temporary', parts: readonly Part[]): Promise<boolean[]>
-  rewrite(file: number): Promise<'write' | 'resume'>
-  /** Takes over the memory of `bytes`. */
-  write(
-    bytes: Uint8Array,
-    pieces: Parameters<TargetWriter['write']>[1],
-  ): Promise<ReturnType<TargetWriter['write']>>
+  rewrite(file: number): Promise<Begun>
   finish(items: Parameters<TargetWriter['finish']>[0]): Promise<ReturnType<TargetWriter['finish']>>
 }
 
@@ -49,6 +55,7 @@ export type RestoreComponents = {
   trees: TreeReader
   chunks: ChunkReader
   writer: RemoteWriter
+  restoring: Restoring
   tally: RestoreTally
   selection: Selection
 }
@@ -62,58 +69,85 @@ export type RestoreOptions = {
 
 /** A directory that the walk is in. */
 type Open = { number: number; isIn: boolean; symlinks: Completion[] }
+type QueuedFile = { op: 'file'; directory: number; file: RestoreFile }
 type Queued =
   | { op: 'enter'; item: PrepareItem }
-  | { op: 'file'; item: PrepareItem; file: RestoreFile }
+  | QueuedFile
   | { op: 'complete'; completion: Completion }
+
+/** What is done for the files of a batch, by number. */
+type Decided = {
+  /** Files of which all content is in one blob. */
+  small: ReadonlyMap<number, Known>
+  prepared: ReadonlyMap<number, PrepareResult>
+  /** Places of chunks that are known ahead. */
+  located: ReadonlyMap<number, Locations>
+}
 
 /** See the head of this file. Used once. */
 export class RestoreRun {
   readonly #options: RestoreOptions
   readonly #components: RestoreComponents
   readonly #signal: AbortSignal
+  readonly #stop = new AbortController()
+  readonly #names = new OwnerNames()
   readonly #open: Open[] = []
-  readonly #failed = new Map<number, Failure>()
-  /** Places of the chunks of files in the current batch, by file. */
-  #located = new Map<number, Locations>()
+  /** Directories in which files are made under their own names. */
+  readonly #plain = new Set<number>()
+  readonly #completer: Completer
   #window = new RestoreWindow()
   #queue: Queued[] = []
+  #transferring: Promise<void> = Promise.resolve()
   #finishing: Promise<void> = Promise.resolve()
   #nextNumber = 1
 
   constructor(options: RestoreOptions, components: RestoreComponents, signal: AbortSignal) {
     this.#options = options
     this.#components = components
-    this.#signal = signal
+    this.#completer = new Completer(components.writer, components.tally)
+    this.#signal = AbortSignal.any([signal, this.#stop.signal])
   }
 
   /**
    * Restores everything below the directory `root`. Rejects when nothing more can succeed:
    * NO_SPACE, ABORTED.
    */
-  async directory(root: Entry): Promise<void> {
+  directory(root: Entry): Promise<void> {
     const { trees, selection } = this.#components
     const into = (path: readonly Uint8Array[]): boolean =>
       selection.decide(path, true, this.#open.at(-1)?.isIn ?? false) !== 'out'
-    for await (const step of trees.walk(root, this.#signal, into)) {
-      this.#step(step)
-      if (this.#queue.length >= BATCH_MAX) await this.#batch()
-    }
-    await this.#end()
+    return this.#settled(async () => {
+      for await (const step of trees.walk(root, this.#signal, into)) {
+        this.#step(step)
+        if (this.#queue.length >= BATCH_MAX) await this.#batch()
+      }
+    })
   }
 
   /** Restores one entry that is no directory, into the target itself. */
-  async single(entry: Entry): Promise<void> {
-    this.#open.push({ number: 0, isIn: true, symlinks: [] })
-    this.#entry([entry.name], entry)
-    this.#leave([], undefined)
-    await this.#end()
+  single(entry: Entry): Promise<void> {
+    return this.#settled(() => {
+      this.#open.push({ number: 0, isIn: true, symlinks: [] })
+      this.#entry([entry.name], entry)
+      this.#leave([], undefined)
+      return Promise.resolve()
+    })
   }
 
-  async #end(): Promise<void> {
-    await this.#batch()
-    await this.#flush()
-    await this.#finishing
+  /** Nothing is under way any more when this is done, also when it failed. */
+  async #settled(plan: () => Promise<void>): Promise<void> {
+    try {
+      await plan()
+      await this.#batch()
+      await this.#flush()
+      await this.#transferring
+      await this.#finishing
+    } catch (error) {
+      this.#stop.abort(error)
+      await Promise.allSettled([this.#transferring])
+      await Promise.allSettled([this.#finishing])
+      throw error
+    }
   }
 
   #step(step: WalkStep): void {
@@ -150,110 +184,122 @@ export class RestoreRun {
     if (open === undefined) return
     for (const completion of open.symlinks) this.#queue.push({ op: 'complete', completion })
     const item = { op: 'leave' as const, directory: open.number, entry: withoutContent(entry) }
-    const shown = `${shownPath(path)}/`
-    this.#queue.push({ op: 'complete', completion: { item, path: shown, entry } })
+    this.#queue.push({ op: 'complete', completion: { item, path, entry } })
   }
 
   #entry(path: readonly Uint8Array[], entry: Entry): void {
     const open = this.#open.at(-1)
     if (open === undefined) return
     const { tally } = this.#components
-    const shown = shownPath(path)
     tally.totalFiles += 1
     if (entry.streams !== undefined) tally.notKept.add('alternate data streams')
     if (entry.type === 'file') {
       tally.totalBytes += Number(entry.size)
-      const number = this.#nextNumber++
-      const directory = open.number
-      const item: PrepareItem = {
-        op: 'file',
-        file: number,
-        directory,
-        entry: withoutContent(entry),
-      }
-      this.#queue.push({ op: 'file', item, file: { number, path: shown, entry } })
+      const file = { number: this.#nextNumber++, path, entry }
+      this.#queue.push({ op: 'file', directory: open.number, file })
       return
     }
     const item = { op: 'other' as const, directory: open.number, entry }
-    const completion = { item, path: shown, entry }
+    const completion = { item, path, entry }
     const waits = entry.type === 'symlink' && open.symlinks.length < WAITING_SYMLINKS_MAX
     if (waits) open.symlinks.push(completion)
     else this.#queue.push({ op: 'complete', completion })
   }
 
-  /** Asks the writer what each queued file needs, and puts that into windows. */
+  /** Decides what is done for each queued file, and puts that into windows. */
   async #batch(): Promise<void> {
     const queue = this.#queue
     this.#queue = []
-    const items = queue.flatMap((queued) => (queued.op === 'complete' ? [] : [queued.item]))
-    const results = items.length === 0 ? [] : await this.#components.writer.prepare(items)
-    await this.#locate(queue, results)
-    let at = 0
+    await this.#prepare(queue.flatMap((queued) => (queued.op === 'enter' ? [queued.item] : [])))
+    const decided = await this.#decide(queue.filter((queued) => queued.op === 'file'))
     for (const queued of queue) {
       this.#signal.throwIfAborted()
       if (queued.op === 'complete') this.#window.completions.push(queued.completion)
       if (queued.op === 'file') {
-        const result = results[at++]
-        if (result !== undefined && 'action' in result) await this.#file(queued.file, result.action)
-        else this.#fail(queued.file.number, result?.failure ?? INTERNAL)
-        if (result !== undefined && 'failure' in result) this.#complete(queued.file, 'file')
+        const locations = decided.small.get(queued.file.number)
+        if (locations === undefined) await this.#file(queued, decided)
+        else this.#small(queued, locations)
       }
       if (this.#window.isFull) await this.#flush()
     }
   }
 
-  /** Finds the chunks of many small files at once. */
-  async #locate(queue: readonly Queued[], results: readonly PrepareResult[]): Promise<void> {
-    this.#located = new Map()
-    const files: { number: number; from: number; to: number }[] = []
-    const ids: Uint8Array[] = []
-    let at = 0
-    for (const queued of queue) {
-      if (queued.op !== 'file') continue
-      const result = results[at++]
-      const { number, entry } = queued.file
-      const { chunks } = entry
-      if (result === undefined || 'failure' in result || chunks === undefined) continue
-      if (result.action === 'skip' || result.action === 'link') continue
-      const from = ids.length
-      const some = splitIds(chunks)
-      if (some.length > PARTS_MAX || from + some.length > LOCATED_MAX) continue
-      ids.push(...some)
-      files.push({ number, from, to: ids.length })
+  async #prepare(items: readonly PrepareItem[]): Promise<PrepareResult[]> {
+    if (items.length === 0) return []
+    const { writer, restoring } = this.#components
+    const { results, directories } = await writer.prepare(items)
+    restoring.enter(directories)
+    for (const { directory, plain } of directories) if (plain) this.#plain.add(directory)
+    return results
+  }
+
+  async #decide(files: readonly QueuedFile[]): Promise<Decided> {
+    const { chunks } = this.#components
+    const { verify } = this.#options
+    const simple = files.filter(
+      ({ directory, file }) => !verify && this.#plain.has(directory) && isSimple(file.entry),
+    )
+    const first = await locateTogether(
+      chunks,
+      simple.map(({ file }) => file),
+    )
+    const small = new Map<number, Known>()
+    for (const { file } of simple) {
+      const known = inOneBlob(file.entry, first.get(file.number) ?? [])
+      if (known !== undefined) small.set(file.number, known)
     }
-    if (ids.length === 0) return
-    const locations = await this.#components.chunks.locate(ids)
-    for (const { number, from, to } of files) {
-      this.#located.set(number, locations.slice(from, to))
+    const others = files.filter(({ file }) => !small.has(file.number))
+    const items = others.map(({ directory, file: { number, entry } }): PrepareItem => {
+      const bare = withoutContent(entry)
+      return { op: 'file', file: number, directory, entry: bare }
+    })
+    const results = await this.#prepare(items)
+    const prepared = new Map(others.map(({ file }, i) => [file.number, results[i] ?? INTERNAL]))
+    const wanted = others
+      .map(({ file }) => file)
+      .filter(({ number }) => !first.has(number) && readsContent(prepared.get(number)))
+    const second = await locateTogether(chunks, wanted)
+    return { small, prepared, located: new Map([...first, ...second]) }
+  }
+
+  #small({ directory, file }: QueuedFile, locations: Known): void {
+    const ids = splitIds(file.entry.chunks ?? new Uint8Array())
+    try {
+      this.#window.make(file, directory, { ids, locations }, this.#names)
+    } catch (error) {
+      const failure = asUnrecoverable(toMoyaiError(error))
+      this.#components.tally.failed(shownPath(file.path), failure)
     }
   }
 
-  async #file(file: RestoreFile, first: FileAction): Promise<void> {
+  async #file({ directory, file }: QueuedFile, { prepared, located }: Decided): Promise<void> {
     const { writer, tally } = this.#components
-    let action = first
-    if (action === 'skip') {
-      tally.filesSkipped += 1
-      tally.bytesSkipped += Number(file.entry.size)
-      return
+    const result = prepared.get(file.number) ?? INTERNAL
+    if ('failure' in result) {
+      this.#completer.fail(file.number, result.failure)
+      return this.#complete(file, 'file')
     }
-    if (action === 'link') return this.#complete(file, 'link')
+    let begun: Begun = result
+    if (begun.action === 'skip') return tally.skipped(Number(file.entry.size))
+    if (begun.action === 'link') return this.#complete(file, 'link')
+    const known = located.get(file.number)
     try {
-      if (action === 'compare') {
-        if (await this.#isSame(file)) return this.#complete(file, 'keep')
-        action = await writer.rewrite(file.number)
+      if (begun.action === 'compare') {
+        if (await this.#isSame(file, known)) return this.#complete(file, 'keep')
+        begun = await writer.rewrite(file.number)
       }
-      await this.#plan(file, action === 'resume')
+      await this.#plan(file, destinationOf(file, directory, begun), begun, known)
     } catch (error) {
       if (this.#signal.aborted) throw toMoyaiError(this.#signal.reason, 'ABORTED')
       if (fatal(error)) throw error
-      this.#fail(file.number, asUnrecoverable(toMoyaiError(error)))
+      this.#completer.fail(file.number, asUnrecoverable(toMoyaiError(error)))
     }
     this.#complete(file, 'file')
   }
 
   /** True when the file that is there has exactly this content. */
-  async #isSame(file: RestoreFile): Promise<boolean> {
-    for await (const located of this.#parts(file)) {
+  async #isSame(file: RestoreFile, known: Locations | undefined): Promise<boolean> {
+    for await (const located of this.#parts(file, known)) {
       const parts = located.map(({ part }) => part)
       const same = await this.#components.writer.matches(file.number, 'target', parts)
       if (same.includes(false)) return false
@@ -262,33 +308,39 @@ export class RestoreRun {
   }
 
   /** Puts the file's chunks into the window, and that into effect whenever it is full. */
-  async #plan(file: RestoreFile, resumes: boolean): Promise<void> {
-    if (hasNoContent(file.entry)) {
+  async #plan(
+    file: RestoreFile,
+    destination: Destination,
+    { action }: Begun,
+    known: Locations | undefined,
+  ): Promise<void> {
+    if (lacksContent(file.entry)) {
       const why = file.entry.error ?? 'it could not be read'
       throw new MoyaiError('SOURCE_UNREADABLE', `its content was not stored: ${why}`)
     }
-    for await (const located of this.#parts(file)) {
-      if (this.#failed.has(file.number)) return
+    for await (const located of this.#parts(file, known)) {
+      if (this.#completer.hasFailed(file.number)) return
       const parts = located.map(({ part }) => part)
-      const there = resumes
-        ? await this.#components.writer.matches(file.number, 'temporary', parts)
-        : []
+      const there =
+        action === 'resume'
+          ? await this.#components.writer.matches(file.number, 'temporary', parts)
+          : []
       for (const [i, { part, location }] of located.entries()) {
         if (there[i] === true) continue
-        this.#window.want(file, part, location, this.#options.verify)
+        this.#window.want(destination, part, location, this.#options.verify)
         if (this.#window.isFull) await this.#flush()
       }
     }
   }
 
   /** The file's chunks with their places in the file and in packs. */
-  async *#parts(file: RestoreFile): AsyncGenerator<LocatedPart[]> {
+  async *#parts(file: RestoreFile, located: Locations | undefined): AsyncGenerator<LocatedPart[]> {
     const { trees, chunks } = this.#components
     const layout = new HoleLayout(file.entry)
     for await (const ids of trees.ids(file.entry, this.#signal)) {
       for (let at = 0; at < ids.length; at += PARTS_MAX) {
         const some = ids.slice(at, at + PARTS_MAX)
-        const known = at === 0 ? this.#located.get(file.number) : undefined
+        const known = at === 0 ? located : undefined
         const locations = known?.length === some.length ? known : await chunks.locate(some)
         yield some.map((id, i) => {
           const location = locations[i]
@@ -305,134 +357,65 @@ export class RestoreRun {
     this.#window.completions.push({ item: { op, file: number }, path, entry })
   }
 
-  #fail(file: number, failure: Failure): void {
-    if (!this.#failed.has(file)) this.#failed.set(file, failure)
-  }
-
-  /** Reads and writes the window; its files are completed while the next window is read. */
+  /** Begins to read and write the window, when that is done with the one before. */
   async #flush(): Promise<void> {
     const window = this.#window
     if (window.isEmpty) return
     this.#window = new RestoreWindow()
-    await this.#transfer(window)
-    if (this.#options.verify) await this.#verify(window)
-    await this.#finishing
-    this.#finishing = this.#finish(window.completions)
+    await this.#transferring
+    this.#transferring = this.#transfer(window)
     // a rejection is met when it is awaited; until then it must not count as unhandled
-    this.#finishing.catch(() => undefined)
+    this.#transferring.catch(() => undefined)
   }
 
   async #transfer(window: RestoreWindow): Promise<void> {
-    const { chunks, writer } = this.#components
-    await chunks.read(
-      window.wanted,
-      {
-        onBlob: async (raw, found) => {
-          const pieces = found.flatMap(({ id, offset }) => window.pieces(id, offset))
-          for (const { file, failure } of await writer.write(raw, pieces)) {
-            if (failure.code === 'NO_SPACE') throw new MoyaiError('NO_SPACE', failure.message)
-            this.#fail(file, failure)
-          }
-        },
-        onFailure: (lost, failure) => {
-          const why = asUnrecoverable(failure)
-          for (const { id } of lost) for (const file of window.filesOf(id)) this.#fail(file, why)
-        },
-      },
-      this.#signal,
-    )
+    const { chunks, restoring, tally } = this.#components
+    const onFailure = (file: number, failure: Failure): void => this.#completer.fail(file, failure)
+    await transferWindow(window, { chunks, restoring, tally, onFailure }, this.#signal)
+    if (this.#options.verify) await this.#verify(window)
+    await this.#finishing
+    this.#finishing = this.#finish(window.completions)
+    this.#finishing.catch(() => undefined)
   }
 
   async #verify(window: RestoreWindow): Promise<void> {
     for (const [file, parts] of window.parts) {
-      if (this.#failed.has(file)) continue
+      if (this.#completer.hasFailed(file)) continue
       const right = await this.#components.writer.matches(file, 'temporary', parts)
       if (right.includes(false)) {
-        this.#fail(file, { code: 'DISK', message: 'what was written reads back differently' })
+        this.#completer.fail(file, {
+          code: 'DISK',
+          message: 'what was written reads back differently',
+        })
       }
     }
   }
 
   async #finish(completions: readonly Completion[]): Promise<void> {
-    if (completions.length === 0) return
-    const { writer, tally } = this.#components
-    const items = completions.map(({ item }) => {
-      const failure = item.op === 'file' ? this.#failed.get(item.file) : undefined
-      if (item.op !== 'file' || failure === undefined) return item
-      return { op: 'abandon' as const, file: item.file, failure }
-    })
-    const results = await writer.finish(items)
-    let noSpace = false
-    for (const [i, { path, entry }] of completions.entries()) {
-      const item = items[i]
-      const result = results[i]
-      if (item === undefined || result === undefined) continue
-      const failure = item.op === 'abandon' ? item.failure : result.failure
-      for (const what of result.notKept ?? []) tally.notKept.add(what)
-      if (item.op === 'abandon') this.#failed.delete(item.file)
-      if (failure !== undefined) {
-        tally.failed(path, failure)
-        noSpace ||= failure.code === 'NO_SPACE'
-      } else if (item.op !== 'leave') {
-        this.#count(item.op, result.skipped === true, entry)
-      }
-    }
-    tally.status()
-    if (noSpace) throw new MoyaiError('NO_SPACE', 'no space left in the target')
-  }
-
-  #count(op: string, skipped: boolean, entry: Entry | undefined): void {
-    const { tally } = this.#components
-    const bytes = op === 'file' || op === 'keep' ? Number(entry?.size ?? 0) : 0
-    if (skipped || op === 'keep') {
-      tally.filesSkipped += 1
-      tally.bytesSkipped += bytes
-    } else {
-      tally.filesRestored += 1
-      tally.bytesRestored += bytes
-    }
+    await this.#completer.finish(completions)
+    const left = completions.flatMap(({ item }) => (item.op === 'leave' ? [item.directory] : []))
+    this.#components.restoring.leave(left)
+    for (const directory of left) this.#plain.delete(directory)
   }
 }
-
-type Locations = Awaited<ReturnType<ChunkReader['locate']>>
 
 type LocatedPart = {
   part: Part
   location: Parameters<RestoreWindow['want']>[2]
 }
 
-const INTERNAL: Failure = { code: 'INTERNAL', message: 'the writer gave no answer' }
+const INTERNAL: PrepareResult = {
+  failure: { code: 'INTERNAL', message: 'the writer gave no answer' },
+}
+
+/** False for what is left as it is, and for links. */
+function readsContent(result: PrepareResult | undefined): boolean {
+  if (result === undefined || 'failure' in result) return false
+  return result.action !== 'skip' && result.action !== 'link'
+}
 
 function failureArguments({ code, message }: ReadFailure): [ErrorCode, string] {
   return [code, message]
-}
-
-function hasNoContent(entry: Entry): boolean {
-  const holes = (entry.holes ?? []).reduce((total, { length }) => total + length, 0)
-  const isStored = entry.chunks !== undefined || entry.list !== undefined
-  return !isStored && BigInt(entry.size) > BigInt(holes)
-}
-
-/** Chunk ids stay here: the writer needs none, and they are most of an entry. */
-function withoutContent<T extends Entry | undefined>(entry: T): T {
-  if (entry === undefined) return entry
-  const { chunks: _chunks, list: _list, ...rest } = entry
-  return rest as T
-}
-
-/** What was read and is wrong cannot be had from anybody, whatever the exact reason. */
-function asUnrecoverable(failure: Failure): Failure {
-  const codes: ErrorCode[] = [
-    'HASH_MISMATCH',
-    'SEAL_MISMATCH',
-    'MALFORMED',
-    'TRUNCATED',
-    'TOO_LARGE',
-    'NOT_ENOUGH_SHARDS',
-    'UNKNOWN_VERSION',
-  ]
-  const { message } = failure
-  return codes.includes(failure.code) ? { code: 'UNRECOVERABLE', message } : failure
 }
 
 function fatal(error: unknown): boolean {

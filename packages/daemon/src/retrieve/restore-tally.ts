@@ -50,6 +50,22 @@ export class RestoreTally {
     })
   }
 
+  restored(bytes: number): void {
+    this.filesRestored += 1
+    this.bytesRestored += bytes
+  }
+
+  /** What was counted as restored is not after all. */
+  withdrawn(bytes: number): void {
+    this.filesRestored -= 1
+    this.bytesRestored -= bytes
+  }
+
+  skipped(bytes: number): void {
+    this.filesSkipped += 1
+    this.bytesSkipped += bytes
+  }
+
   /** Tells progress, at most twice a second. */
   status(): void {
     const now = this.#clock.monotonic()

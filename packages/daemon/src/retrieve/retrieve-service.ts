@@ -6,7 +6,7 @@
  * stream, mounts, and platforms other than Linux beyond what Node itself can do there.
  */
 
-import { MoyaiError } from '@moyai/protocol'
+import { MoyaiError, vaultSigner } from '@moyai/protocol'
 import type {
   Clock,
   Entry,
@@ -30,6 +30,7 @@ import { findPath, findSnapshot, parseReference, readSnapshots } from './snapsho
 import { shownPath, snapshotInfo } from './snapshots.ts'
 import type { Resolved, VaultLog } from './snapshots.ts'
 import type { Opening } from './threads/opening-pool.ts'
+import { RestorePool } from './threads/restore-pool.ts'
 
 export type RetrieveServiceOptions = { bundle: VaultBundle }
 
@@ -149,20 +150,25 @@ export class RetrieveService {
       throw new MoyaiError('BUSY', 'another retrieve is writing to this folder')
     }
     this.#busy.add(to)
-    const { chunkIdKey } = this.#bundle
+    const { chunkIdKey, dataKey } = this.#bundle
     const writer = new ThreadWriter({ target: to, overwrite, chunkIdKey })
+    const vault = vaultSigner(this.#bundle).publicKey
+    const restoring = new RestorePool({ keys: { vault, dataKey, chunkIdKey }, target: to })
     try {
       const { trees, chunks } = this.#reading
       const { selection, tally, signal } = o
-      const components = { trees, chunks, writer, tally, selection }
+      const components = { trees, chunks, writer, restoring, tally, selection }
       // a root that no system call described has no metadata to give
       const rootMetadata = entry.type === 'directory' && entry.inode !== undefined
       const run = new RestoreRun({ verify, rootMetadata }, components, signal)
       if (entry.type === 'directory') await run.directory(entry)
       else await run.single(entry)
     } finally {
-      this.#busy.delete(to)
-      await writer.close()
+      try {
+        await restoring.close()
+      } finally {
+        await writer.close().finally(() => this.#busy.delete(to))
+      }
     }
   }
 

@@ -7,19 +7,32 @@
  * afterwards. Without /proc the same opens check each component by its path. At most OPEN_MAX
  * descriptors are held; a closed one is opened again the same way.
  *
- * Synchronous: it lives in the writer's worker thread.
+ * A directory that this restore makes has a temporary name until it is complete (`publish`): so
+ * what is below it can be written under its own names, and still nothing half-written is ever found
+ * under a path of the snapshot. Only the uppermost such directory needs that. What an interrupted
+ * run left under the temporary name is taken up again: it is known by its owner and a mode that no
+ * other directory has, and nobody else can enter it.
+ *
+ * Synchronous: it lives in worker threads.
  */
 
+import { createHash } from 'node:crypto'
 import {
+  chmodSync,
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
   realpathSync,
+  renameSync,
+  rmdirSync,
   statSync,
+  unlinkSync,
 } from 'node:fs'
+import type { BigIntStats, Stats } from 'node:fs'
 import { dirname } from 'node:path'
 
 import { assert, MoyaiError, printable } from '@moyai/protocol'
@@ -28,13 +41,25 @@ import { assert, MoyaiError, printable } from '@moyai/protocol'
 const OPEN_MAX = 128
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 const SLASH = Buffer.from('/')
+/** Of what is not complete: its owner's alone, and sticky, which is of no use to anybody there. */
+const HIDDEN_MODE = 0o1700
+/** The set-group-id bit comes from the parent. */
+const MODE_BITS = 0o5777
+const OWNER_BITS = 0o700
 
-/** A directory of the target; `name` is raw bytes, empty for the root. */
+/** A directory of the target. */
 export type SafeDirectory = {
   readonly parent: SafeDirectory | undefined
-  readonly name: Uint8Array
+  /** What it is called on the disk now: raw bytes, empty for the root. */
+  name: Uint8Array
+  /** Which directory it is, wherever it is: device and number. */
+  readonly identity: string
   /** True when this run made it. */
   readonly made: boolean
+  /** It, or one above it, has a temporary name: nobody looks for anything here yet. */
+  readonly hidden: boolean
+  /** What it will be called when it is complete, where that differs. */
+  finalName: Uint8Array | undefined
 }
 
 /** See the head of this file. */
@@ -63,25 +88,84 @@ export class SafeTree {
       throw new MoyaiError(isTaken ? 'TARGET_EXISTS' : 'DISK', text, { cause })
     }
     this.#openMax = openMax
-    this.root = { parent: undefined, name: new Uint8Array(), made }
+    this.root = {
+      parent: undefined,
+      name: new Uint8Array(),
+      identity: identityOf(fstatSync(this.#rootFd, { bigint: true })),
+      made,
+      hidden: false,
+      finalName: undefined,
+    }
   }
 
   /**
-   * The directory `name` in `parent`, made (0700) when it is not there. TARGET_UNSAFE when a
-   * symlink is in its place, TARGET_EXISTS when anything else is.
+   * The directory `name` in `parent`; when it is not there, one is made with a temporary name, and
+   * below such a one with its own. TARGET_UNSAFE when a symlink is in its place, TARGET_EXISTS when
+   * anything else is.
    */
   child(parent: SafeDirectory, name: Uint8Array): SafeDirectory {
     assert(name.length > 0 && !name.includes(0x2f), 'a single component')
-    const path = this.path(parent, name)
-    let made = true
-    try {
-      mkdirSync(path, { mode: 0o700 })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      made = false
+    if (parent.hidden) {
+      const made = makeInside(this.path(parent, name))
+      return this.#add({ parent, name, made, hidden: true, finalName: undefined })
     }
-    const directory = { parent, name, made }
-    this.#keep(directory, openDirectory(path, name))
+    try {
+      return this.#add({ parent, name, made: false, hidden: false, finalName: undefined })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+    return this.#hidden(parent, name) ?? this.#visible(parent, name)
+  }
+
+  /** A directory that another tree of the same target told of; opened when it is needed. */
+  known(parent: SafeDirectory, name: Uint8Array, identity: string): SafeDirectory {
+    const { hidden } = parent
+    return { parent, name, identity, made: false, hidden, finalName: undefined }
+  }
+
+  /**
+   * Gives a complete directory its name. TARGET_EXISTS when something took that name meanwhile:
+   * then all stays under the temporary one. TARGET_UNSAFE when another is there under that.
+   */
+  publish(directory: SafeDirectory): void {
+    const { parent, name, finalName } = directory
+    if (parent === undefined || finalName === undefined) return
+    const path = this.path(parent, name)
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    if (stat === undefined || identityOf(stat) !== directory.identity) throw replaced(name)
+    try {
+      renameSync(path, this.path(parent, finalName))
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? ''
+      if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(code)) throw error
+      const left = printable(name)
+      throw new MoyaiError('TARGET_EXISTS', `its name was taken meanwhile; it stays "${left}"`)
+    }
+    directory.name = finalName
+    directory.finalName = undefined
+  }
+
+  /** Undefined where it would not be ours alone. */
+  #hidden(parent: SafeDirectory, finalName: Uint8Array): SafeDirectory | undefined {
+    const name = temporaryFolderName(finalName)
+    const made = makeHidden(this.path(parent, name))
+    const directory = this.#add({ parent, name, made, hidden: true, finalName })
+    const stat = fstatSync(this.descriptor(directory))
+    if (isPrivate(stat)) return directory
+    this.forget(directory)
+    removeEmpty(this.path(parent, name), stat)
+    return undefined
+  }
+
+  #visible(parent: SafeDirectory, name: Uint8Array): SafeDirectory {
+    mkdirSync(this.path(parent, name), { mode: OWNER_BITS })
+    return this.#add({ parent, name, made: true, hidden: false, finalName: undefined })
+  }
+
+  #add(found: Omit<SafeDirectory, 'identity'>): SafeDirectory {
+    const fd = openDirectory(this.path(found.parent as SafeDirectory, found.name), found.name)
+    const directory = { ...found, identity: identityOf(fstatSync(fd, { bigint: true })) }
+    this.#keep(directory, fd)
     return directory
   }
 
@@ -108,6 +192,13 @@ export class SafeTree {
     const fd = this.#reopen(directory)
     this.#keep(directory, fd)
     return fd
+  }
+
+  /** Closes a directory that is not needed any more. */
+  forget(directory: SafeDirectory): void {
+    const fd = this.#open.get(directory)
+    this.#open.delete(directory)
+    if (fd !== undefined) closeSync(fd)
   }
 
   close(): void {
@@ -140,7 +231,7 @@ export class SafeTree {
         ? Buffer.concat([Buffer.from(`/proc/self/fd/${fd}/`), step.name])
         : this.#plainPath(step)
       try {
-        const next = openDirectory(path, step.name)
+        const next = openKnown(path, step)
         if (owned) closeSync(fd)
         fd = next
       } catch (error) {
@@ -158,6 +249,66 @@ export class SafeTree {
       parts.unshift(SLASH, at.name)
     }
     return Buffer.concat([this.#rootPath, ...parts])
+  }
+}
+
+/** Hidden, and of a fixed length; files in the making have names of another form. */
+export function temporaryFolderName(name: Uint8Array): Buffer {
+  const tag = createHash('sha256').update(name).digest('hex').slice(0, 24)
+  return Buffer.from(`.moyai-${tag}.folder`)
+}
+
+/** True when one was made; what an interrupted run left there stays. */
+function makeHidden(path: Buffer): boolean {
+  for (;;) {
+    try {
+      mkdirSync(path, { mode: HIDDEN_MODE })
+      break
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const stat = lstatSync(path)
+    if (stat.isDirectory() && isPrivate(stat)) return false
+    removeEmpty(path, stat)
+  }
+  return true
+}
+
+/** False also where the file system keeps no modes or owners, as FAT. */
+function isPrivate({ uid, mode }: Stats): boolean {
+  return uid === (process.geteuid?.() ?? uid) && (mode & MODE_BITS) === HIDDEN_MODE
+}
+
+/** Makes room for a folder in the making; no folder with content is removed for it. */
+function removeEmpty(path: Buffer, stat: Stats): void {
+  if (!stat.isDirectory()) return unlinkSync(path)
+  try {
+    rmdirSync(path)
+  } catch (cause) {
+    const text = 'another folder has the name of one in the making'
+    const hint = 'remove folders whose names begin with ".moyai-" from the target'
+    throw new MoyaiError('TARGET_UNSAFE', text, { cause, hint })
+  }
+}
+
+/**
+ * Like `makeHidden`, where only we can have left anything: what is no directory goes, and of one
+ * that was complete already the mode may keep even us out.
+ */
+function makeInside(path: Buffer): boolean {
+  for (;;) {
+    try {
+      mkdirSync(path, { mode: OWNER_BITS })
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const stat = lstatSync(path)
+    if (stat.isDirectory()) {
+      if ((stat.mode & OWNER_BITS) !== OWNER_BITS) chmodSync(path, OWNER_BITS)
+      return false
+    }
+    unlinkSync(path)
   }
 }
 
@@ -188,4 +339,20 @@ function openDirectory(path: Buffer, name: Uint8Array): number {
     }
     throw new MoyaiError('TARGET_EXISTS', `"${shown}" in the target is not a directory`)
   }
+}
+
+function openKnown(path: Buffer, { name, identity }: SafeDirectory): number {
+  const fd = openDirectory(path, name)
+  if (identityOf(fstatSync(fd, { bigint: true })) === identity) return fd
+  closeSync(fd)
+  throw replaced(name)
+}
+
+/** Device and number of a file: which one it is, whatever it is called. */
+export function identityOf(stat: BigIntStats): string {
+  return `${stat.dev}:${stat.ino}`
+}
+
+function replaced(name: Uint8Array): MoyaiError {
+  return new MoyaiError('TARGET_UNSAFE', `somebody replaced the folder "${printable(name)}"`)
 }

@@ -13,6 +13,8 @@ import type { BigIntStats } from 'node:fs'
 import { concatBytes, equalBytes, MoyaiError, toMoyaiError } from '@moyai/protocol'
 import type { Entry } from '@moyai/protocol'
 
+import type { FormerEntries } from './former-entries.ts'
+import { identityOf } from './safe-tree.ts'
 import type { SafeDirectory, SafeTree } from './safe-tree.ts'
 import type { Failure, Part } from './types.ts'
 
@@ -25,16 +27,14 @@ export type TargetFile = {
   /** Which file the temporary name meant when this run opened it. */
   identity: string | undefined
   readonly temporary: Buffer
+  /** Of the directory: what the file replaces or is. */
+  readonly former: FormerEntries | undefined
 }
 
 /** Hidden, and of a fixed length: the file's own name may fill its 255 bytes. */
 export function temporaryName(name: Uint8Array): Buffer {
   const tag = createHash('sha256').update(name).digest('hex').slice(0, 24)
   return Buffer.from(`.moyai-${tag}.part`)
-}
-
-export function identityOf(stat: BigIntStats): string {
-  return `${stat.dev}:${stat.ino}`
 }
 
 export function lstatOf(path: Buffer): BigIntStats | undefined {
@@ -45,8 +45,9 @@ export function lstatOf(path: Buffer): BigIntStats | undefined {
  * What a failed call means to the person: no space stops the run, anything else concerns one file.
  */
 export function failureOf(error: unknown): Failure {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
+  // a native call tells the system's code as the cause
+  const codes = [error, (error as Error).cause].map((one) => (one as { code?: string })?.code)
+  if (codes.includes('ENOSPC') || codes.includes('EDQUOT')) {
     return { code: 'NO_SPACE', message: 'no space left in the target' }
   }
   const known = toMoyaiError(error, 'DISK')

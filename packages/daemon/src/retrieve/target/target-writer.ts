@@ -1,11 +1,11 @@
 /**
  * Target writer: makes the files of a restore, synchronously, in a worker thread.
  *
- * Three steps for each window of the plan: `prepare` decides what each file needs, `write` puts
- * verified bytes at their offsets in temporary files, `finish` gives metadata, syncs and renames,
- * makes links and special files, and closes directories. A file appears under its name only when it
- * is whole; holes stay holes because nothing is written there. A failure concerns its own file,
- * except that without space nothing more can succeed.
+ * Two steps for each window of the plan, around the writing of content (`content-writer.ts`):
+ * `prepare` makes directories and decides what each file needs, `finish` gives metadata, syncs and
+ * renames, makes links and special files, and closes directories. A file appears under its path
+ * only when it is whole; holes stay holes because nothing is written there. A failure concerns its
+ * own file, except that without space nothing more can succeed.
  *
  * Nothing is ever opened through a symlink, and the planner asks for those of a directory after all
  * else in it.
@@ -19,25 +19,25 @@ import {
   ftruncateSync,
   linkSync,
   openSync,
-  readFileSync,
   renameSync,
-  writeSync,
 } from 'node:fs'
 
-import { defined, MoyaiError } from '@moyai/protocol'
+import { copyBytes, defined, MoyaiError } from '@moyai/protocol'
 import type { Entry } from '@moyai/protocol'
 
 import { applyMetadata, OwnerNames, syscalls } from '../../files/index.ts'
+import { FormerEntries } from './former-entries.ts'
 import { LinkTable } from './link-table.ts'
-import { SafeTree } from './safe-tree.ts'
+import { identityOf, SafeTree } from './safe-tree.ts'
 import type { SafeDirectory } from './safe-tree.ts'
+import { OpenFiles } from './open-files.ts'
+import { isPlain } from './plain.ts'
+import { Publisher } from './publisher.ts'
 import { makeOther } from './special.ts'
 import {
   failureOf,
   hasPartial,
-  identityOf,
   lstatOf,
-  openTemporary,
   partMatches,
   removeIfThere,
   temporaryName,
@@ -55,16 +55,14 @@ export type TargetWriterOptions = {
 
 /** One `syncfs` costs about as much as a few fsyncs, and waits for all files at once. */
 const FSYNC_ONE_BY_ONE_MAX = 4
-/** Files kept open for writing between calls: a window's files, where the system allows so many. */
-const OPEN_FILES_MAX = 4096
-/** Where the system's limit is low or unknown. */
-const OPEN_FILES_MIN = 512
-
 type Directory = {
+  number: number
   parent: Directory | undefined
   name: Uint8Array
-  lazy: boolean
   safe: SafeDirectory | undefined
+  plain: boolean
+  /** What an interrupted run left in it, where it made the directory. */
+  former: FormerEntries | undefined
   failure: T.Failure | undefined
 }
 
@@ -76,33 +74,44 @@ export class TargetWriter {
   readonly #names = new OwnerNames()
   readonly #directories = new Map<number, Directory>()
   readonly #files = new Map<number, TargetFile>()
-  readonly #open = new Map<number, number>()
+  readonly #open: OpenFiles
   readonly #links = new LinkTable()
+  readonly #publisher: Publisher
   readonly #device: number
-  readonly #openMax = openFilesMax()
+  #notices: T.DirectoryNotice[] = []
+  #formerFailure: T.Failure | undefined
 
   constructor(options: TargetWriterOptions) {
     this.#tree = new SafeTree(options.target)
+    this.#open = new OpenFiles(this.#tree)
     this.#overwrite = options.overwrite
     this.#keyedHash = options.keyedHash
     this.#device = fstatSync(this.#tree.descriptor(this.#tree.root)).dev
+    this.#publisher = new Publisher(this.#tree)
+    const { root } = this.#tree
     this.#directories.set(0, {
+      number: 0,
       parent: undefined,
-      name: new Uint8Array(),
-      lazy: false,
-      safe: this.#tree.root,
+      name: root.name,
+      safe: root,
+      plain: false,
+      former: undefined,
       failure: undefined,
     })
+    const { name, identity } = root
+    this.#notices.push({ directory: 0, parent: 0, name, identity, plain: false })
   }
 
-  /** Decides what each file of `items` needs; one result per `file` item, in order. */
-  prepare(items: readonly T.PrepareItem[]): T.PrepareResult[] {
+  /** Makes directories that are entered, and decides what each file of `items` needs. */
+  prepare(items: readonly T.PrepareItem[]): T.Prepared {
     const results: T.PrepareResult[] = []
     for (const item of items) {
       if (item.op === 'enter') this.#enter(item)
-      else results.push(attempt(() => ({ action: this.#beginFile(item) })))
+      else results.push(attempt(() => this.#beginFile(item)))
     }
-    return results
+    const directories = this.#notices
+    this.#notices = []
+    return { results, directories }
   }
 
   /**
@@ -113,7 +122,8 @@ export class TargetWriter {
     const state = this.#file(file)
     let fd: number | undefined
     try {
-      fd = where === 'target' ? this.#openTarget(state) : this.#temporary(file)
+      fd =
+        where === 'target' ? this.#openTarget(state) : this.#open.descriptor(file, this.#file(file))
       return parts.map((part) => partMatches(fd as number, part, this.#keyedHash))
     } catch {
       return parts.map(() => false)
@@ -123,61 +133,49 @@ export class TargetWriter {
   }
 
   /** The file that is there is not the same after all: it is written like a new one. */
-  rewrite(file: number): 'write' | 'resume' {
+  rewrite(file: number): T.Begun {
     const state = this.#file(file)
     state.partial = state.entry.holes === undefined && hasPartial(this.#tree, state)
-    return state.partial ? 'resume' : 'write'
+    return this.#begun(file, state.partial ? 'resume' : 'write')
   }
 
-  /** Writes pieces of `bytes`; returns the files for which that failed. */
-  write(bytes: Uint8Array, pieces: readonly T.Piece[]): { file: number; failure: T.Failure }[] {
-    const failures: { file: number; failure: T.Failure }[] = []
-    for (const { file, at, offset, length } of pieces) {
-      try {
-        const fd = this.#temporary(file)
-        for (let done = 0; done < length;) {
-          done += writeSync(fd, bytes, at + done, length - done, offset + done)
-        }
-      } catch (error) {
-        failures.push({ file, failure: failureOf(error) })
-      }
-    }
-    return failures
-  }
-
-  /** Completes what `items` name, in their order; one result for each. */
-  finish(items: readonly T.FinishItem[]): T.FinishResult[] {
+  /**
+   * Completes what `items` name, in their order. What waits for its name gets it when that is much,
+   * and when the directory that it is in is left: all of it with the target itself.
+   */
+  finish(items: readonly T.FinishItem[]): T.Finished {
     const results = this.#seal(items)
+    const finished: T.Finished = { results, unpublished: [], notKept: [], waiting: 0 }
     for (const [i, item] of items.entries()) {
       const result = results[i] as T.FinishResult
       try {
-        if (result.failure === undefined) this.#finishOne(item, result)
+        if (result.failure === undefined) this.#finishOne(item, result, finished)
       } catch (error) {
         result.failure = failureOf(error)
       }
       if (item.op !== 'other' && item.op !== 'leave') this.#forget(item, result)
     }
-    return results
+    if (this.#publisher.isDue) this.#publisher.publish(finished)
+    finished.waiting = this.#publisher.size
+    return finished
   }
 
   /** Everything on the disk, descriptors closed. */
   close(): void {
-    for (const fd of this.#open.values()) closeSync(fd)
-    this.#open.clear()
-    const root = this.#tree.descriptor(this.#tree.root)
-    const { syncFileSystem } = syscalls()
-    if (syncFileSystem === undefined) fsyncSync(root)
-    else syncFileSystem(root)
+    this.#open.close()
+    this.#publisher.sync()
     this.#tree.close()
   }
 
   #enter(item: T.PrepareItem & { op: 'enter' }): void {
     const parent = defined(this.#directories.get(item.parent), 'the parent directory')
     const directory: Directory = {
+      number: item.directory,
       parent,
       name: item.name,
-      lazy: item.lazy,
       safe: undefined,
+      plain: false,
+      former: undefined,
       failure: undefined,
     }
     this.#directories.set(item.directory, directory)
@@ -194,7 +192,15 @@ export class TargetWriter {
       return undefined
     }
     try {
-      directory.safe = this.#tree.child(above, directory.name)
+      const safe = this.#tree.child(above, directory.name)
+      if (safe.hidden && !safe.made) directory.former = new FormerEntries(this.#tree, safe)
+      directory.plain = safe.made && (parent.plain || isPlain(this.#tree, safe, this.#device))
+      directory.safe = safe
+      parent.former?.keep(directory.name)
+      const { number, plain } = directory
+      const { identity } = safe
+      const name = copyBytes(safe.name)
+      this.#notices.push({ directory: number, parent: parent.number, name, identity, plain })
     } catch (error) {
       directory.failure = failureOf(error)
     }
@@ -209,29 +215,52 @@ export class TargetWriter {
     return safe
   }
 
-  #beginFile(item: T.PrepareItem & { op: 'file' }): T.FileAction {
+  #beginFile(item: T.PrepareItem & { op: 'file' }): T.Begun {
     const directory = this.#safe(item.directory)
     const { entry } = item
     const temporary = temporaryName(entry.name)
-    const file: TargetFile = { directory, entry, partial: false, identity: undefined, temporary }
+    const former = this.#directories.get(item.directory)?.former
+    const file: TargetFile = {
+      directory,
+      entry,
+      partial: false,
+      identity: undefined,
+      temporary,
+      former,
+    }
+    const overwrite = this.#overwriteIn(directory)
     // in a directory of this run nothing is there yet: two of three calls that look are saved
-    const isFresh = directory.made && this.#overwrite !== 'never'
+    const isFresh = directory.made && (directory.hidden || overwrite !== 'never')
     const stat = isFresh ? undefined : lstatOf(this.#tree.path(directory, entry.name))
     if (stat?.isDirectory() === true) {
       throw new MoyaiError('TARGET_EXISTS', 'a directory is in its place')
     }
     this.#files.set(item.file, file)
-    if (stat !== undefined && this.#overwrite === 'never') return 'skip'
-    if (this.#links.begin(entry) === 'later') return 'link'
+    if (stat !== undefined && overwrite === 'never') return { action: 'skip' }
+    if (this.#links.begin(entry) === 'later') return { action: 'link' }
     const same =
       stat?.isFile() === true && stat.size === BigInt(entry.size) && stat.mtimeNs === entry.mtime
-    if (same && this.#overwrite === 'if-changed') {
+    if (same && overwrite === 'if-changed') {
       this.#links.done(entry, { directory, name: entry.name, identity: identityOf(stat) })
-      return 'skip'
+      return { action: 'skip' }
     }
     // holes are not compared: such a file is written again
-    if (same && entry.holes === undefined) return 'compare'
-    return isFresh ? 'write' : this.rewrite(item.file)
+    if (same && entry.holes === undefined) return { action: 'compare' }
+    return isFresh ? this.#begun(item.file, 'write') : this.rewrite(item.file)
+  }
+
+  /** Opens the temporary file: others write to it by its name. */
+  #begun(number: number, action: 'write' | 'resume'): T.Begun {
+    const file = this.#file(number)
+    this.#open.descriptor(number, file)
+    // as a view of a shared buffer it would take all of that along to another thread
+    const temporary = copyBytes(file.temporary)
+    return { action, temporary, identity: defined(file.identity, 'it was opened') }
+  }
+
+  /** What an interrupted run left unpublished is ours, and may be half written. */
+  #overwriteIn({ hidden, made }: SafeDirectory): T.OverwriteMode {
+    return hidden && !made ? 'always' : this.#overwrite
   }
 
   #file(file: number): TargetFile {
@@ -243,45 +272,27 @@ export class TargetWriter {
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   }
 
-  /** A descriptor of the temporary file, kept open among those last used. */
-  #temporary(file: number): number {
-    let fd = this.#open.get(file)
-    if (fd === undefined) fd = openTemporary(this.#tree, this.#file(file))
-    else this.#open.delete(file)
-    this.#open.set(file, fd)
-    if (this.#open.size > this.#openMax) {
-      const [oldest] = this.#open.keys()
-      this.#closeFile(defined(oldest, 'an open file'))
-    }
-    return fd
-  }
-
-  #closeFile(file: number): void {
-    const fd = this.#open.get(file)
-    if (fd === undefined) return
-    this.#open.delete(file)
-    closeSync(fd)
-  }
-
   /**
-   * Length and metadata of every file that is whole, and all of it on the disk before the first
-   * rename.
+   * Length and metadata of every file that is whole; on the disk, where the rename is not deferred.
    */
   #seal(items: readonly T.FinishItem[]): T.FinishResult[] {
     const { syncFileSystem } = syscalls()
-    const whole = items.filter((item) => item.op === 'file').length
-    const together = syncFileSystem !== undefined && whole > FSYNC_ONE_BY_ONE_MAX
+    const visible = items.filter(
+      (item) => item.op === 'file' && !this.#isDeferred(item.file),
+    ).length
+    const together = syncFileSystem !== undefined && visible > FSYNC_ONE_BY_ONE_MAX
     const results = items.map((item): T.FinishResult => {
       if (item.op !== 'file') return {}
       try {
-        return this.#sealFile(item.file, together)
+        const isSynced = syncFileSystem !== undefined && (together || this.#isDeferred(item.file))
+        return this.#sealFile(item.file, isSynced)
       } catch (error) {
         return { failure: failureOf(error) }
       }
     })
     if (!together) return results
     try {
-      syncFileSystem(this.#tree.descriptor(this.#tree.root))
+      this.#publisher.sync()
     } catch (error) {
       const failure = failureOf(error)
       return results.map((result, i) => (items[i]?.op === 'file' ? { failure } : result))
@@ -289,27 +300,51 @@ export class TargetWriter {
     return results
   }
 
+  /** True when a later sync comes before the file is found under its path. */
+  #isDeferred(number: number): boolean {
+    const file = this.#files.get(number)
+    if (file === undefined) return false
+    return file.directory.hidden || this.#waits(file)
+  }
+
+  /** In the root all wait for one another, but those that others are to be linked to. */
+  #waits({ directory, entry }: TargetFile): boolean {
+    return directory === this.#tree.root && (entry.links ?? 1) < 2
+  }
+
   /** A file on another file system than the target's root is always synced by itself. */
-  #sealFile(number: number, together: boolean): T.FinishResult {
+  #sealFile(number: number, isSynced: boolean): T.FinishResult {
     const file = this.#file(number)
-    const fd = this.#temporary(number)
+    const fd = this.#open.descriptor(number, file)
     ftruncateSync(fd, Number(file.entry.size))
     const path = this.#tree.path(file.directory, file.temporary)
     const notKept = applyMetadata({ path, fd }, file.entry, this.#names)
-    if (!together || fstatSync(fd).dev !== this.#device) fsyncSync(fd)
-    this.#closeFile(number)
+    if (!isSynced || fstatSync(fd).dev !== this.#device) fsyncSync(fd)
+    this.#open.forget(number)
     return notKept.length === 0 ? {} : { notKept }
   }
 
-  #finishOne(item: T.FinishItem, result: T.FinishResult): void {
-    if (item.op === 'file') this.#publish(this.#file(item.file))
+  #finishOne(item: T.FinishItem, result: T.FinishResult, finished: T.Finished): void {
+    if (item.op === 'file') this.#finishFile(item.file, result)
     else if (item.op === 'keep') this.#keepFile(this.#file(item.file), result)
     else if (item.op === 'link') this.#link(this.#file(item.file), result)
     else if (item.op === 'other') this.#other(item.directory, item.entry, result)
-    else if (item.op === 'leave') this.#leave(item.directory, item.entry, result)
+    else if (item.op === 'leave') this.#leave(item, result, finished)
   }
 
-  #publish(file: TargetFile): void {
+  #finishFile(number: number, result: T.FinishResult): void {
+    const file = this.#file(number)
+    if (!this.#waits(file)) {
+      this.#publish(file)
+      return
+    }
+    result.deferred = true
+    const publish = (): string[] => this.#publish(file)
+    const discard = (): void => this.#discard(file)
+    this.#publisher.add({ kind: 'file', number, publish, discard })
+  }
+
+  #publish(file: TargetFile): string[] {
     const temporary = this.#tree.path(file.directory, file.temporary)
     const stat = lstatOf(temporary)
     if (stat === undefined || identityOf(stat) !== file.identity) {
@@ -318,6 +353,7 @@ export class TargetWriter {
     renameSync(temporary, this.#tree.path(file.directory, file.entry.name))
     const { directory, entry } = file
     this.#links.done(entry, { directory, name: entry.name, identity: identityOf(stat) })
+    return []
   }
 
   #keepFile(file: TargetFile, result: T.FinishResult): void {
@@ -358,25 +394,59 @@ export class TargetWriter {
 
   #other(number: number, entry: Entry, result: T.FinishResult): void {
     const directory = this.#safe(number)
-    const made = makeOther(this.#tree, directory, entry, this.#overwrite, this.#names)
+    const overwrite = this.#overwriteIn(directory)
+    const made = makeOther(this.#tree, directory, entry, overwrite, this.#names)
+    this.#directories.get(number)?.former?.keep(entry.name)
     if (made === 'skipped') result.skipped = true
     else if (made.length > 0) result.notKept = made
   }
 
   /**
    * The directory is complete: its own metadata, unless it was there before and is to be left
-   * alone.
+   * alone. What waits for its name in it gets that first, which would change its times; and it gets
+   * its own name first, because until then its mode and owner say whose it is.
    */
-  #leave(number: number, entry: Entry | undefined, result: T.FinishResult): void {
+  #leave(
+    { directory: number, entry }: T.FinishItem & { op: 'leave' },
+    result: T.FinishResult,
+    finished: T.Finished,
+  ): void {
     const directory = defined(this.#directories.get(number), 'the directory')
     this.#directories.delete(number)
     if (directory.failure !== undefined) throw asError(directory.failure)
     const { safe } = directory
-    if (safe === undefined || entry === undefined) return
-    if (!safe.made && this.#overwrite === 'never') return
-    const fd = this.#tree.descriptor(safe)
-    const notKept = applyMetadata({ path: this.#tree.path(safe), fd }, entry, this.#names)
-    if (notKept.length > 0) result.notKept = notKept
+    if (safe === undefined) return
+    this.#removeFormer(directory)
+    if (!safe.hidden) this.#publisher.publish(finished)
+    const isLeft = !safe.made && this.#overwriteIn(safe) === 'never'
+    const apply = (): string[] => {
+      if (entry === undefined || isLeft) return []
+      const fd = this.#tree.descriptor(safe)
+      return applyMetadata({ path: this.#tree.path(safe), fd }, entry, this.#names)
+    }
+    if (safe.finalName === undefined) {
+      const notKept = apply()
+      if (notKept.length > 0) result.notKept = notKept
+      return
+    }
+    result.deferred = true
+    const publish = (): string[] => {
+      this.#tree.publish(safe)
+      return apply()
+    }
+    this.#publisher.add({ kind: 'directory', number, publish })
+  }
+
+  /** Until all of it is gone that should, no directory that had such gets its name. */
+  #removeFormer({ former }: Directory): void {
+    if (former === undefined) return
+    if (this.#formerFailure !== undefined) throw asError(this.#formerFailure)
+    try {
+      former.removeRest()
+    } catch (error) {
+      this.#formerFailure = failureOf(error)
+      throw error
+    }
   }
 
   /** Ends the state of a file; what failed leaves nothing behind. */
@@ -384,27 +454,22 @@ export class TargetWriter {
     const file = this.#files.get(item.file)
     if (file === undefined) return // it failed before it began
     this.#files.delete(item.file)
-    this.#closeFile(item.file)
+    this.#open.forget(item.file)
     const failure = item.op === 'abandon' ? item.failure : result.failure
-    if (failure === undefined) return
+    if (failure === undefined) {
+      file.former?.keep(file.entry.name)
+      return
+    }
     this.#links.failed(file.entry, failure)
-    if (file.identity === undefined && !file.partial) return
+    if (file.identity !== undefined || file.partial) this.#discard(file)
+  }
+
+  #discard(file: TargetFile): void {
     try {
       removeIfThere(this.#tree.path(file.directory, file.temporary))
     } catch {
       // its directory cannot be reached any more: that was reported already
     }
-  }
-}
-
-/** A quarter of what this process may open: connections and the database need some, too. */
-function openFilesMax(): number {
-  try {
-    const limits = readFileSync('/proc/self/limits', 'latin1')
-    const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0)
-    return Math.min(Math.max(Math.floor(soft / 4), OPEN_FILES_MIN), OPEN_FILES_MAX)
-  } catch {
-    return OPEN_FILES_MIN
   }
 }
 

@@ -30,7 +30,27 @@ export type FileAction = 'write' | 'resume' | 'compare' | 'skip' | 'link'
 
 export type Failure = { code: ErrorCode; message: string }
 
-export type PrepareResult = { action: FileAction } | { failure: Failure }
+/**
+ * `temporary` and `identity` (of a file to write): the name and the device and number of the file
+ * that takes its content.
+ */
+export type Begun = { action: FileAction; temporary?: Uint8Array; identity?: string }
+
+export type PrepareResult = Begun | { failure: Failure }
+
+/** A directory that is there now, called `name` on the disk; the target itself is the first, 0. */
+export type DirectoryNotice = {
+  directory: number
+  parent: number
+  name: Uint8Array
+  /** Device and number: whoever opens it must get this one. */
+  identity: string
+  /** This run made it, nobody looks into it yet, and files made in it are plainly its owner's. */
+  plain: boolean
+}
+
+/** One result per `file` item, in order, and the directories that came to be. */
+export type Prepared = { results: PrepareResult[]; directories: DirectoryNotice[] }
 
 export type FinishItem =
   | { op: 'file'; file: number }
@@ -41,10 +61,35 @@ export type FinishItem =
   | { op: 'other'; directory: number; entry: Entry }
   | { op: 'leave'; directory: number; entry: Entry | undefined }
 
-export type FinishResult = { failure?: Failure; skipped?: true; notKept?: string[] }
+/** `deferred`: it gets its name later; that this failed is told then. */
+export type FinishResult = {
+  failure?: Failure
+  skipped?: true
+  notKept?: string[]
+  deferred?: true
+}
 
-/** One piece of a buffer that is to be written. */
-export type Piece = { file: number; at: number; offset: number; length: number }
+/** A file or directory that was complete and could not be given its name after all. */
+export type Unpublished = { kind: 'file' | 'directory'; number: number; failure: Failure }
+
+/** One result per item, and what became of those of former calls that were deferred. */
+export type Finished = {
+  results: FinishResult[]
+  unpublished: Unpublished[]
+  /** What of the metadata of directories could not be kept when they got their names. */
+  notKept: string[]
+  /** How many things wait for their names. */
+  waiting: number
+}
+
+/** Pieces of a blob that belong into a file with a temporary name. */
+export type FilePieces = {
+  file: number
+  directory: number
+  temporary: Uint8Array
+  identity: string
+  pieces: { at: number; offset: number; length: number }[]
+}
 
 /**
  * A copy of `entry` whose byte fields pin no page: what is kept beyond the page, or posted to

@@ -16,6 +16,10 @@ import {
 } from '@moyai/protocol'
 import type { Aead, BlobEntry, Code, Codec, Compressor, ErrorCode, Hasher } from '@moyai/protocol'
 
+import { loadCodec } from '../../codec.ts'
+import { loadAead } from '../../native/aead.ts'
+import { loadCompressor } from '../../native/zstd.ts'
+import { loadHasher } from '../../store/native-hasher.ts'
 import type { Transfer } from './thread.ts'
 
 export type OpenKeys = { vault: Uint8Array; dataKey: Uint8Array; chunkIdKey: Uint8Array }
@@ -81,6 +85,13 @@ export class Opener {
     return { result, transfer }
   }
 
+  /** Like `open` for one blob: uses up its bytes, and gives a view of them or of `room`. */
+  openInPlace(job: Omit<OpenJob, 'blobs'>, entry: BlobEntry, room: Uint8Array): Uint8Array {
+    const opened = this.#reader(job).openInPlace(entry, sealedOf(job, entry), room)
+    this.#check(entry, opened)
+    return opened
+  }
+
   /** Fills in the absent shards; NOT_ENOUGH_SHARDS. */
   rebuild(job: RebuildJob): { result: Uint8Array; transfer: Transfer } {
     this.#codec ??= this.#loadCodec()
@@ -89,23 +100,25 @@ export class Opener {
   }
 
   #openOne(job: OpenJob, entry: BlobEntry): Uint8Array<ArrayBuffer> {
-    const at = entry.offset - job.start
-    const sealed = job.bytes.subarray(at, at + entry.sealedLength)
-    const opened = this.#reader(job).open(entry, sealed)
+    const opened = this.#reader(job).open(entry, sealedOf(job, entry))
+    this.#check(entry, opened)
+    return ownBytes(opened)
+  }
+
+  #check(entry: BlobEntry, opened: Uint8Array): void {
     for (const { id, offset, length } of entry.chunks) {
       const chunk = opened.subarray(offset, offset + length)
       if (chunk.length !== length || !equalBytes(this.#hash(chunk), id)) {
         throw new MoyaiError('HASH_MISMATCH', 'a chunk is not what its id says')
       }
     }
-    return ownBytes(opened)
   }
 
   #hash(bytes: Uint8Array): Uint8Array {
     return this.#hasher.keyedHash(this.#keys.chunkIdKey, bytes)
   }
 
-  #reader(job: OpenJob): PackReader {
+  #reader(job: Pick<OpenJob, 'salt' | 'packClass'>): PackReader {
     const { salt, packClass } = job
     const { dataKey, vault } = this.#keys
     const key = `${packClass}${toHex(salt)}`
@@ -129,6 +142,17 @@ export class Opener {
     }
     return reader
   }
+}
+
+/** An opener with the fastest of everything that this machine has. */
+export function loadOpener(keys: OpenKeys): Opener {
+  const components = { hasher: loadHasher(), aead: loadAead(), compressor: loadCompressor() }
+  return new Opener(keys, { ...components, loadCodec })
+}
+
+function sealedOf(job: Omit<OpenJob, 'blobs'>, entry: BlobEntry): Uint8Array {
+  const at = entry.offset - job.start
+  return job.bytes.subarray(at, at + entry.sealedLength)
 }
 
 /** The bytes in memory of their own, which can be transferred; a copy only where they share it. */

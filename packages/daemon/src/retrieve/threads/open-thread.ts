@@ -2,20 +2,11 @@
 
 import { workerData } from 'node:worker_threads'
 
-import { loadCodec } from '../../codec.ts'
-import { loadAead } from '../../native/aead.ts'
-import { loadCompressor } from '../../native/zstd.ts'
-import { loadHasher } from '../../store/native-hasher.ts'
-import { Opener } from './open-jobs.ts'
-import type { OpenJob, OpenKeys, RebuildJob } from './open-jobs.ts'
+import { loadOpener } from './open-jobs.ts'
+import type { Opener, OpenJob, OpenKeys, RebuildJob } from './open-jobs.ts'
 import { serveThread } from './thread.ts'
 
-const opener = new Opener(workerData as OpenKeys, {
-  hasher: loadHasher(),
-  aead: loadAead(),
-  compressor: loadCompressor(),
-  loadCodec,
-})
+const opener = loadOpener(workerData as OpenKeys)
 
 const methods = {
   open: (job: OpenJob): ReturnType<Opener['open']> => opener.open(job),

@@ -56,6 +56,11 @@ export class Thread<M extends Methods> {
     return this.#waiting.size
   }
 
+  /** False before the first call, and after the thread ended. */
+  get isRunning(): boolean {
+    return this.#worker !== undefined
+  }
+
   call<N extends keyof M & string>(
     method: N,
     argument: ArgumentOf<M, N>,

@@ -5,13 +5,13 @@ import { workerData } from 'node:worker_threads'
 import { loadHasher } from '../../store/native-hasher.ts'
 import { TargetWriter } from '../target/target-writer.ts'
 import type {
+  Begun,
   FinishItem,
-  FinishResult,
+  Finished,
   OverwriteMode,
   Part,
-  Piece,
+  Prepared,
   PrepareItem,
-  PrepareResult,
 } from '../target/types.ts'
 import { serveThread } from './thread.ts'
 
@@ -28,24 +28,19 @@ function theWriter(): TargetWriter {
   return writer
 }
 
-type Failures = ReturnType<TargetWriter['write']>
 type MatchesArgument = { file: number; where: 'target' | 'temporary'; parts: readonly Part[] }
-type WriteArgument = { bytes: Uint8Array; pieces: readonly Piece[] }
 
 const methods = {
-  prepare: (items: readonly PrepareItem[]): { result: PrepareResult[] } => ({
+  prepare: (items: readonly PrepareItem[]): { result: Prepared } => ({
     result: theWriter().prepare(items),
   }),
   matches: (o: MatchesArgument): { result: boolean[] } => ({
     result: theWriter().matches(o.file, o.where, o.parts),
   }),
-  rewrite: (file: number): { result: 'write' | 'resume' } => ({
+  rewrite: (file: number): { result: Begun } => ({
     result: theWriter().rewrite(file),
   }),
-  write: (o: WriteArgument): { result: Failures } => ({
-    result: theWriter().write(o.bytes, o.pieces),
-  }),
-  finish: (items: readonly FinishItem[]): { result: FinishResult[] } => ({
+  finish: (items: readonly FinishItem[]): { result: Finished } => ({
     result: theWriter().finish(items),
   }),
   close: (): { result: undefined } => {
