@@ -218,7 +218,7 @@ export class RestoreRun {
       if (queued.op === 'file') {
         const locations = decided.small.get(queued.file.number)
         if (locations === undefined) await this.#file(queued, decided)
-        else this.#small(queued, locations)
+        else await this.#small(queued, locations)
       }
       if (this.#window.isFull) await this.#flush()
     }
@@ -262,7 +262,9 @@ export class RestoreRun {
     return { small, prepared, located: new Map([...first, ...second]) }
   }
 
-  #small({ directory, file }: QueuedFile, locations: Known): void {
+  async #small({ directory, file }: QueuedFile, locations: Known): Promise<void> {
+    const [first] = locations
+    if (first !== undefined && this.#window.isFullFor(first)) await this.#flush()
     const ids = splitIds(file.entry.chunks ?? new Uint8Array())
     try {
       this.#window.make(file, directory, { ids, locations }, this.#names)

@@ -18,8 +18,10 @@ import type { RestoreBlob } from './threads/restore-jobs.ts'
 const WINDOW_BYTES_MAX = 64 * 1024 * 1024
 /** Things to complete: each has some state in the writer. */
 const WINDOW_COMPLETIONS_MAX = 4096
-/** Small files, about 0.5 KiB each. */
-const WINDOW_SMALL_MAX = 16_384
+/** Small files, about 1 KiB each, after which no further blob is begun. */
+const WINDOW_SMALL_MAX = 4096
+/** The same where the blob has very many. */
+const WINDOW_SMALL_LIMIT = 4 * WINDOW_SMALL_MAX
 
 /** A file of the snapshot on its way; `path` has raw names from the root of the restore. */
 export type RestoreFile = { number: number; path: readonly Uint8Array[]; entry: Entry }
@@ -61,7 +63,12 @@ export class RestoreWindow {
 
   get isFull(): boolean {
     const tooMany = this.completions.length >= WINDOW_COMPLETIONS_MAX
-    return this.#bytes >= WINDOW_BYTES_MAX || tooMany || this.#small >= WINDOW_SMALL_MAX
+    return this.#bytes >= WINDOW_BYTES_MAX || tooMany || this.#small >= WINDOW_SMALL_LIMIT
+  }
+
+  /** True when a small file at this place should begin another window: its blob is read once only. */
+  isFullFor(place: BlobPlace): boolean {
+    return this.#small >= WINDOW_SMALL_MAX && !this.#plans.has(keyOf(place))
   }
 
   get isEmpty(): boolean {

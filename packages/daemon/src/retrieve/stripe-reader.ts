@@ -77,8 +77,8 @@ export class StripeReader {
     range: PackRange,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const known = range.whole === true ? await this.#fromWhole(stripe, range, signal) : undefined
-    if (known !== undefined) return known
+    const rebuilt = await this.#fromWhole(stripe, range, signal)
+    if (rebuilt !== undefined) return rebuilt
     const wanted = shardRanges(stripe, range)
     const found: Columns[] = []
     const tries: { patience: Patience; discover: boolean }[] = [
@@ -113,16 +113,26 @@ export class StripeReader {
   ): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const key = toHex(stripe.pack)
     const length = stripe.k * stripe.shardLength
-    const isRebuilt = this.#whole.has(key)
-    if (!isRebuilt && (length > WHOLE_BYTES_MAX || !(await this.#isAway(stripe)))) return undefined
+    if (!this.#whole.has(key)) {
+      if (range.whole !== true || length > WHOLE_BYTES_MAX) return undefined
+      if (!(await this.#isAway(stripe))) return undefined
+    }
     try {
-      const pack = await (this.#whole.get(key)?.bytes ?? this.#makeWhole(stripe, signal))
+      const pack = await (this.#knownWhole(key) ?? this.#makeWhole(stripe, signal))
       return new Uint8Array(pack.subarray(range.offset, range.offset + range.length))
     } catch (error) {
       if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
       if (toMoyaiError(error).code === 'INTERNAL') throw error
       return undefined // the stubborn way may still find this range
     }
+  }
+
+  #knownWhole(key: string): Promise<Uint8Array> | undefined {
+    const known = this.#whole.get(key)
+    if (known === undefined) return undefined
+    this.#whole.delete(key) // to the end: least recently used goes first
+    this.#whole.set(key, known)
+    return known.bytes
   }
 
   /** True when a data shard has holders and none of them is worth asking. */

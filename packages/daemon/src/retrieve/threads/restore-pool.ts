@@ -31,7 +31,8 @@ type Member = {
 export class RestorePool implements Restoring {
   readonly #members: Member[]
 
-  constructor(data: RestoreData, threads: number = availableParallelism()) {
+  /** One core is left to the network. */
+  constructor(data: RestoreData, threads: number = availableParallelism() - 1) {
     const url = threadModule('./restore-thread', import.meta.url)
     const count = Math.min(Math.max(threads, 1), THREADS_MAX)
     this.#members = Array.from({ length: count }, () => ({
