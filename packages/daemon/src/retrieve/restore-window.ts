@@ -66,7 +66,9 @@ export class RestoreWindow {
     return this.#bytes >= WINDOW_BYTES_MAX || tooMany || this.#small >= WINDOW_SMALL_LIMIT
   }
 
-  /** True when a small file at this place should begin another window: its blob is read once only. */
+  /**
+   * True when a small file at this place should begin another window: its blob is read once only.
+   */
   isFullFor(place: BlobPlace): boolean {
     return this.#small >= WINDOW_SMALL_MAX && !this.#plans.has(keyOf(place))
   }

@@ -49,10 +49,9 @@ function namesIn(tree: SafeTree, directory: SafeDirectory): string[] {
 /** Below a private directory nobody else changes anything, so that what is found stays so. */
 function removeEntry(tree: SafeTree, directory: SafeDirectory, text: string): void {
   const name = Uint8Array.from(Buffer.from(text, 'latin1'))
-  if (!lstatSync(tree.path(directory, name)).isDirectory()) {
-    unlinkSync(tree.path(directory, name))
-    return
-  }
+  const stat = lstatSync(tree.path(directory, name), { throwIfNoEntry: false })
+  if (stat === undefined) return // a temporary file that has its name now
+  if (!stat.isDirectory()) return unlinkSync(tree.path(directory, name))
   const below = tree.child(directory, name)
   for (const inside of namesIn(tree, below)) removeEntry(tree, below, inside)
   tree.forget(below)
