@@ -210,7 +210,10 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     shards: (host: string) => network.shards(host),
   }
   const { log } = vault
-  const retrieve = new RetrieveService({ bundle }, { index, hosts, log, clock })
+  const retrieve = new RetrieveService(
+    { bundle },
+    { index, hosts, log, clock, cache: home.paths.cache },
+  )
   const { reading } = retrieve
   const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
   const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })

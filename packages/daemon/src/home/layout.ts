@@ -26,6 +26,8 @@ export type HomePaths = {
   database: string
   shards: string
   outbox: string
+  /** What only saves work: made when it is needed. */
+  cache: string
   log: string
 }
 
@@ -43,6 +45,7 @@ export function homePaths(home: string): HomePaths {
     database: join(home, 'database'),
     shards: join(home, 'shards'),
     outbox: join(home, 'outbox'),
+    cache: join(home, 'cache'),
     log: join(home, 'log'),
   }
 }

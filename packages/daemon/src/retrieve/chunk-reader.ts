@@ -32,11 +32,10 @@ const PREFETCH_BLOBS_MAX = 8
 /** Places of tree chunks that were looked up ahead: about 150 bytes each. */
 const PLACES_MAX = 8192
 /**
- * A pack of which at least one part in so many is wanted counts as wanted whole. With two of six
- * hosts away a source tree's restore fetches 1.25 times its packs with 6, 1.45 times with 4 or 12:
- * more packs are rebuilt than are kept, or more ranges one by one.
+ * A pack of which at least one part in so many is wanted counts as wanted whole: a range rebuilt by
+ * itself costs several times its bytes, and what else of the pack is wanted is mostly wanted soon.
  */
-const WHOLE_PART = 6
+const WHOLE_PART = 32
 
 /** What is wanted of one blob: `chunks` are those that must be right. */
 export type WantedBlob = Pick<ChunkLocation, 'pack' | 'blob'> & { chunks: BlobEntry['chunks'] }

@@ -3,22 +3,21 @@
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, test } from 'node:test'
 
+import { systemClock } from '../clock.ts'
+import { RetrieveService } from './retrieve-service.ts'
 import { FakeVault, seededRandom } from './testing/fake-vault.ts'
 
 const scratch = fs.mkdtempSync(join(tmpdir(), 'moyai-fetched-'))
 after(() => fs.rmSync(scratch, { recursive: true, force: true }))
 
-async function fetched(vault: FakeVault, to: string): Promise<number> {
+async function fetched(vault: FakeVault, to: string, service = vault.service): Promise<number> {
   const filters = { includes: [], excludes: [], overwrite: 'always' as const }
   const params = { snapshot: 'latest', to: join(scratch, to), ...filters }
   const { signal } = new AbortController()
-  const summary = await vault.service.retrieve(
-    { ...params, verify: false, dryRun: false },
-    { signal },
-  )
+  const summary = await service.retrieve({ ...params, verify: false, dryRun: false }, { signal })
   assert.equal(summary.error_count, 0)
   return summary.bytes_fetched
 }
@@ -38,6 +37,31 @@ test('with hosts away a full retrieve fetches no more than before', async () => 
   for (const [name, bytes] of files) {
     assert.deepEqual(new Uint8Array(fs.readFileSync(join(scratch, 'second', name))), bytes)
   }
+  await vault.service.close()
+})
+
+test('rebuilt packs have no names in the folder that keeps them, and need not be kept', async () => {
+  // Goal: nothing is left behind, and without a place to keep packs all comes back, at more cost.
+  const random = seededRandom('kept')
+  const vault = new FakeVault({ k: 2, m: 2 })
+  const bytes = random.bytes(400_000)
+  await vault.commit(vault.tree('', { file: bytes }))
+  for (const host of vault.pool.all.slice(0, 2)) host.fault = 'away'
+  const nowhere = join(scratch, 'a-file')
+  fs.writeFileSync(nowhere, '')
+  const { index, pool, bundle } = vault
+  for (const cache of [join(scratch, 'cache'), nowhere]) {
+    const components = { index, hosts: pool, log: vault, clock: systemClock, cache }
+    const service = new RetrieveService({ bundle }, components)
+    const to = basename(`to-${cache}`)
+    // the first time it was not known who is away
+    for (const name of [`${to}-1`, `${to}-2`]) {
+      await fetched(vault, name, service)
+      assert.deepEqual(new Uint8Array(fs.readFileSync(join(scratch, name, 'file'))), bytes)
+    }
+    await service.close()
+  }
+  assert.deepEqual(fs.readdirSync(join(scratch, 'cache')), [])
   await vault.service.close()
 })
 

@@ -8,6 +8,7 @@ import { ChunkReader } from './chunk-reader.ts'
 import { Holders } from './holders.ts'
 import { HostHealth } from './host-health.ts'
 import type { PackIndex, ShardHosts } from './ports.ts'
+import { RebuiltPacks } from './rebuilt-packs.ts'
 import { StripeReader } from './stripe-reader.ts'
 import { OpeningPool } from './threads/opening-pool.ts'
 import type { Opening } from './threads/opening-pool.ts'
@@ -19,6 +20,8 @@ export type ReadingComponents = {
   clock: Clock
   /** Where blobs are opened; worker threads of its own when absent. */
   opening?: Opening
+  /** Folder for rebuilt packs, which have no names there. */
+  cache: string
 }
 
 /** One reader of each kind, sharing caches, threads and what is known of hosts. */
@@ -29,6 +32,7 @@ export class Reading {
   readonly chunks: ChunkReader
   readonly trees: TreeReader
   readonly #pool: OpeningPool | undefined
+  readonly #rebuilt: RebuiltPacks
 
   constructor(bundle: VaultBundle, components: ReadingComponents) {
     const { index, hosts, clock } = components
@@ -42,7 +46,10 @@ export class Reading {
     this.health = new HostHealth(clock)
     const { health } = this
     this.holders = new Holders({ index, hosts, health, clock })
-    this.stripes = new StripeReader({ hosts, holders: this.holders, health, opening, clock })
+    const rebuilt = new RebuiltPacks(components.cache)
+    this.#rebuilt = rebuilt
+    const { holders } = this
+    this.stripes = new StripeReader({ hosts, holders, health, rebuilt, opening, clock })
     const hasher = loadHasher()
     const chunkId = (bytes: Uint8Array): Uint8Array => hasher.keyedHash(chunkIdKey, bytes)
     this.chunks = new ChunkReader({ index, stripes: this.stripes, opening, chunkId })
@@ -52,5 +59,6 @@ export class Reading {
   /** Ends its threads; what is being read is rejected with ABORTED. */
   async close(): Promise<void> {
     await this.#pool?.close()
+    await this.#rebuilt.close()
   }
 }

@@ -199,7 +199,7 @@ function faulty(vault: FakeVault, i: number, fault: Fault): void {
 /** A service that remembers nothing of former faults. */
 function freshService(vault: FakeVault): RetrieveService {
   const { index, pool } = vault
-  const components = { index, hosts: pool, log: vault, clock: systemClock }
+  const components = { index, hosts: pool, log: vault, clock: systemClock, cache: tmpdir() }
   return new RetrieveService({ bundle: vault.bundle }, components)
 }
 

@@ -42,6 +42,8 @@ export type RetrieveServiceComponents = {
   clock: Clock
   /** Where blobs are opened; worker threads of its own when absent. */
   opening?: Opening
+  /** Folder for rebuilt packs, which have no names there. */
+  cache: string
 }
 
 /** How one retrieve is watched and stopped. */

@@ -7,13 +7,13 @@
  * that enters the decoder was verified against the hash that the vault's key signed, so a wrong
  * answer costs time, never content.
  *
- * With a host gone, ranges rebuilt one by one cost k times their bytes. Where most of a pack is
+ * With a host gone, ranges rebuilt one by one cost k times their bytes. Where much of a pack is
  * wanted anyway, k whole shards are fetched instead, the pack rebuilt once and kept for the ranges
  * to come: that costs what reading from living hosts does.
  *
  * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
  * every host what it has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for
- * a rebuild, and WHOLE_BYTES_MAX of packs, besides the range.
+ * a rebuild, and twice a pack that is rebuilt whole, besides the range.
  */
 
 import { assert, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
@@ -22,14 +22,13 @@ import type { Clock, StripeDescriptor } from '@moyai/protocol'
 import type { HostHealth } from './host-health.ts'
 import type { Holders } from './holders.ts'
 import type { ShardHosts } from './ports.ts'
+import type { RebuiltPacks } from './rebuilt-packs.ts'
 import { BRISK, fetchRange, PATIENT } from './shard-fetch.ts'
 import type { Patience } from './shard-fetch.ts'
 import type { Opening } from './threads/opening-pool.ts'
 
 /** Columns rebuilt at once: 14 shards of it are 3.5 MiB. */
 const COLUMNS_MAX = 256 * 1024
-/** Rebuilt packs kept: a restore reads from a few packs at a time. Larger packs are not kept. */
-const WHOLE_BYTES_MAX = 48 * 1024 * 1024
 /** After this long one more shard is asked for than are needed. */
 const HEDGE_MS = 1000
 
@@ -37,6 +36,7 @@ export type StripeReaderComponents = {
   hosts: ShardHosts
   holders: Holders
   health: HostHealth
+  rebuilt: RebuiltPacks
   opening: Pick<Opening, 'rebuild'>
   clock: Clock
 }
@@ -55,8 +55,6 @@ export type PackRange = { offset: number; length: number; whole?: boolean }
 /** See the head of this file. */
 export class StripeReader {
   readonly #components: StripeReaderComponents
-  /** Rebuilt packs and those in the making, least recently used first. */
-  readonly #whole = new Map<string, { length: number; bytes: Promise<Uint8Array> }>()
   #bytesFetched = 0
 
   constructor(components: StripeReaderComponents) {
@@ -111,28 +109,21 @@ export class StripeReader {
     range: PackRange,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const { rebuilt } = this.#components
     const key = toHex(stripe.pack)
     const length = stripe.k * stripe.shardLength
-    if (!this.#whole.has(key)) {
-      if (range.whole !== true || length > WHOLE_BYTES_MAX) return undefined
+    if (!rebuilt.has(key)) {
+      if (range.whole !== true || !rebuilt.takes(length)) return undefined
       if (!(await this.#isAway(stripe))) return undefined
     }
+    const make = (): Promise<Uint8Array> => this.#readWhole({ stripe, patience: BRISK, signal })
     try {
-      const pack = await (this.#knownWhole(key) ?? this.#makeWhole(stripe, signal))
-      return new Uint8Array(pack.subarray(range.offset, range.offset + range.length))
+      return await rebuilt.read(key, range, { length, make, signal })
     } catch (error) {
       if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
       if (toMoyaiError(error).code === 'INTERNAL') throw error
       return undefined // the stubborn way may still find this range
     }
-  }
-
-  #knownWhole(key: string): Promise<Uint8Array> | undefined {
-    const known = this.#whole.get(key)
-    if (known === undefined) return undefined
-    this.#whole.delete(key) // to the end: least recently used goes first
-    this.#whole.set(key, known)
-    return known.bytes
   }
 
   /** True when a data shard has holders and none of them is worth asking. */
@@ -143,21 +134,6 @@ export class StripeReader {
       if (hosts.length > 0 && hosts.every((host) => health.avoids(host, pack, index))) return true
     }
     return false
-  }
-
-  #makeWhole(stripe: StripeDescriptor, signal: AbortSignal): Promise<Uint8Array> {
-    const key = toHex(stripe.pack)
-    const length = stripe.k * stripe.shardLength
-    const bytes = this.#readWhole({ stripe, patience: BRISK, signal })
-    this.#whole.set(key, { length, bytes })
-    bytes.catch(() => this.#whole.delete(key))
-    let total = [...this.#whole.values()].reduce((sum, one) => sum + one.length, 0)
-    for (const [oldest, one] of this.#whole) {
-      if (total <= WHOLE_BYTES_MAX) break
-      this.#whole.delete(oldest)
-      total -= one.length
-    }
-    return bytes
   }
 
   /** All data of the pack, from whichever k shards answer. */

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 
 import {
   assert,
@@ -89,7 +90,7 @@ export class FakeVault implements VaultLog {
     this.code = code
     this.pool = new FakePool(code.k + code.m)
     const { index, pool } = this
-    const components = { index, hosts: pool, log: this, clock: systemClock }
+    const components = { index, hosts: pool, log: this, clock: systemClock, cache: tmpdir() }
     this.service = new RetrieveService({ bundle: this.bundle }, components)
   }
 
