@@ -15,6 +15,12 @@ import type { Runner } from './processes.ts'
 import type { ContenderResult, Verified } from './results.ts'
 
 const MINUTE_MS = 60_000
+/**
+ * ext4 does not give an inode away again for a minute after it was freed, and looks at each of them
+ * while it searches for another: who restores right after many files were removed pays for that. So
+ * copies of many files stay until the round is over.
+ */
+const REMOVED_FILES_MAX = 5000
 const GIB = 1024 ** 3
 
 export type RoundsOptions = {
@@ -136,7 +142,7 @@ class Round {
     if (step === 'one' && session.restoreOne === undefined) return undefined
     if (step === 'gone') await session.loseTwoHosts?.()
     await settleAndWarm(runner, session.warmed())
-    const to = join(entrant.folder, 'restored')
+    const to = join(entrant.folder, `restored-${step}`)
     try {
       const restored =
         step === 'one' ? session.restoreOne?.(corpus.oneFile, to) : session.restore(to)
@@ -145,7 +151,7 @@ class Round {
       if (this.#round === 1) await this.#verify(entrant, step, root)
       return sample
     } finally {
-      await rm(to, { recursive: true, force: true })
+      if (corpus.size.files <= REMOVED_FILES_MAX) await rm(to, { recursive: true, force: true })
     }
   }
 
