@@ -71,6 +71,11 @@ export class EntryCapture {
     return (this.stat.mode & constants.S_IFMT) === constants.S_IFREG
   }
 
+  /** The names in `folder`, in the order of their bytes; throws what `readdirSync` throws. */
+  names(folder: string): string[] {
+    return this.#stats.names(folder)
+  }
+
   /** Looks at `name` in `folder`; throws what `lstatSync` throws. */
   look(folder: string, name: string): void {
     this.#stats.lstat(folder, name)

@@ -88,6 +88,34 @@ test('the native record of every kind of file is that of Node', async (t) => {
   agreeOn('/dev', ['null', 'zero'])
 })
 
+test('the names of a folder are those of Node, however many and whatever they are', (t) => {
+  const folder = temporaryFolder(t)
+  const names = (reader: StatReader, path: string): string[] => reader.names(bytePathOfText(path))
+  mkdirSync(join(folder, 'empty'))
+  mkdirSync(join(folder, 'many'))
+  mkdirSync(join(folder, 'odd'))
+  for (let i = 0; i < 5000; i++)
+    writeFileSync(join(folder, 'many', `${i}`.padEnd(1 + (i % 200), 'x')), '')
+  for (const name of ['.hidden', '..', '...', '..x', 'a b', 'A', 'é', '日本', 'x'.repeat(255)]) {
+    if (name !== '..') writeFileSync(join(folder, 'odd', name), '')
+  }
+  writeFileSync(Buffer.from(`${folder}/odd/\xff\x01\xfe`, 'latin1'), '')
+  const native = loadStatReader()
+  const node = nodeStatReader()
+  for (const name of ['empty', 'many', 'odd', '.', 'many']) {
+    const path = join(folder, name)
+    const found = names(native, path)
+    assert.deepEqual(found, names(node, path), name)
+    for (const one of found) {
+      assert.deepEqual(recordOf(native, path, one), recordOf(node, path, one), one)
+    }
+  }
+  assert.throws(() => names(native, join(folder, 'missing')), { code: 'ENOENT' })
+  assert.throws(() => names(native, join(folder, 'odd', 'A')), { code: 'ENOTDIR' })
+  assert.throws(() => names(native, `${folder}/${'d/'.repeat(2200)}`), { code: 'ENAMETOOLONG' })
+  native.close()
+})
+
 test('times before 1970 and after 2106 are the same nanoseconds in both readers', (t) => {
   const folder = temporaryFolder(t)
   const { setTimes } = syscalls()

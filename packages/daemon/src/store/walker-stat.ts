@@ -1,14 +1,14 @@
 /**
- * What a store asks of every name: `lstat` (and `fstat` of what it opens) into one record that is
- * used again.
+ * What a store asks the file system: the names of a folder, and of every name `lstat` (of what it
+ * opens `fstat`) into one record that is used again.
  *
- * On Linux it is `statx` itself, called through koffi with the path in a buffer that stays. Node's
+ * On Linux it is `getdents64` and `statx`, called through koffi with buffers that stay. Node's
  * `lstatSync` makes a text of the path, a list of bigints and an object with dates of it, which is
  * as much again as the system call; it is what other platforms have, and what says why a call
  * failed.
  */
 
-import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 
 import { STAMP, STAMP_WORDS } from '@moyai/protocol'
@@ -36,6 +36,8 @@ export type FileStat = {
 
 /** Reads records; one per thread. */
 export interface StatReader {
+  /** The names in `folder`, in the order of their bytes; throws what `readdirSync` throws. */
+  names(folder: string): string[]
   /** What was read last. */
   readonly stat: FileStat
   /** Reads the record of `name` in `folder`; throws what `lstatSync` throws. */
@@ -109,6 +111,10 @@ export function stampBits(stamp: Int32Array, at: number): bigint {
 class NodeStats implements StatReader {
   readonly stat: FileStat = emptyStat()
 
+  names(folder: string): string[] {
+    return readdirSync(fsPath(folder), { encoding: 'latin1' }).sort()
+  }
+
   lstat(folder: string, name: string): void {
     recordOf(lstatSync(fsPath(joinPath(folder, name)), { bigint: true }), this.stat)
   }
@@ -155,6 +161,7 @@ const MASK = 0xfff
 const PATH_BYTES_MAX = 4096
 const PATH_AT = STATX.bytes
 const SLASH = 0x2f
+const DOT = 0x2e
 /** A folder as a place to start from, which need not be readable. */
 const O_PATH = 0o10000000
 /**
@@ -168,7 +175,25 @@ const SECONDS_HIGH_MAX = 2
 
 const times = new Int32Array(2)
 
-type Calls = { statx: NativeFunction; llistxattr: NativeFunction }
+/** Of the kernel's `struct linux_dirent64`: offsets in bytes. */
+const DIRENT = { length: 16, name: 19 } as const
+/** Some thousand names in one call. */
+const NAMES_BYTES = 64 * 1024
+
+type Calls = { statx: NativeFunction; llistxattr: NativeFunction; getdents: NativeFunction }
+
+/** Appends the names of the records in the first `length` bytes of `from`, but `.` and `..`. */
+function takeNames(from: Buffer, length: number, names: string[]): void {
+  for (let at = 0; at < length;) {
+    const start = at + DIRENT.name
+    let end = start
+    while (end < length && from[end] !== 0) end++
+    const isDots =
+      from[start] === DOT && (end === start + 1 || (end === start + 2 && from[start + 1] === DOT))
+    if (!isDots) names.push(from.toString('latin1', start, end))
+    at += (from[at + DIRENT.length] as number) | ((from[at + DIRENT.length + 1] as number) << 8)
+  }
+}
 
 class NativeStats implements StatReader {
   readonly stat: FileStat = emptyStat()
@@ -177,11 +202,12 @@ class NativeStats implements StatReader {
   readonly #words = new Int32Array(this.#bytes.buffer, 0, STATX.bytes / 4)
   readonly #text = Buffer.from(this.#bytes.buffer)
   readonly #path = this.#bytes.subarray(PATH_AT)
+  readonly #records = Buffer.allocUnsafeSlow(NAMES_BYTES)
   readonly #slow = new NodeStats()
   #folder = ''
   /** Where names of the folder begin; no room behind it when the folder is too long a path. */
   #nameAt: number = PATH_AT
-  /** The folder, once it is worth while, and the path from there. */
+  /** The folder, when it was listed or it is worth while, and the path from there. */
   #fd = NO_FOLDER
   #name: Uint8Array = NO_PATH
   #names = 0
@@ -192,6 +218,19 @@ class NativeStats implements StatReader {
     this.#calls = calls
   }
 
+  names(folder: string): string[] {
+    this.#enter(folder)
+    this.#open(constants.O_RDONLY)
+    const names: string[] = []
+    for (;;) {
+      const isOpen = this.#fd !== NO_FOLDER
+      const count = isOpen ? this.#calls.getdents(this.#fd, this.#records, NAMES_BYTES) : -1
+      if (count === 0) return names.sort()
+      if (count < 0) return this.#slow.names(folder)
+      takeNames(this.#records, Number(count), names)
+    }
+  }
+
   lstat(folder: string, name: string): void {
     if (folder !== this.#folder) this.#enter(folder)
     const end = this.#nameAt + name.length
@@ -199,7 +238,7 @@ class NativeStats implements StatReader {
     if (this.#hasPath) {
       this.#text.write(name, this.#nameAt, 'latin1')
       this.#bytes[end] = 0
-      if (++this.#names === NAMES_BEFORE_OPEN) this.#open()
+      if (++this.#names === NAMES_BEFORE_OPEN && this.#fd === NO_FOLDER) this.#open(O_PATH)
       const isOpen = this.#fd !== NO_FOLDER
       const from = isOpen ? this.#fd : AT_FDCWD
       const path = isOpen ? this.#name : this.#path
@@ -234,9 +273,9 @@ class NativeStats implements StatReader {
     this.#names = 0
   }
 
-  #open(): void {
+  #open(flag: number): void {
     try {
-      this.#fd = openSync(fsPath(this.#folder), O_PATH | constants.O_DIRECTORY)
+      this.#fd = openSync(fsPath(this.#folder), flag | constants.O_DIRECTORY)
       this.#name = this.#bytes.subarray(this.#nameAt)
     } catch {
       this.#fd = NO_FOLDER // the whole path will do, or say what is wrong
@@ -341,7 +380,8 @@ export function loadStatReader(): StatReader {
     const llistxattr = library.func(
       'int64_t llistxattr(const void *path, const void *into, size_t size)',
     )
-    const reader = new NativeStats({ statx, llistxattr })
+    const getdents = library.func('int64_t getdents64(int fd, void *into, size_t size)')
+    const reader = new NativeStats({ statx, llistxattr, getdents })
     return agrees(reader) ? reader : new NodeStats()
   } catch {
     return new NodeStats() // no such library here

@@ -8,8 +8,6 @@
  * folder's names are held in memory (about 60 bytes each).
  */
 
-import { readdirSync } from 'node:fs'
-
 import {
   assert,
   decodeEntryAt,
@@ -22,7 +20,7 @@ import {
 } from '@moyai/protocol'
 import type { Entry, ErrorCode } from '@moyai/protocol'
 
-import { displayPath, fsPath, joinPath } from './byte-path.ts'
+import { displayPath, joinPath } from './byte-path.ts'
 import type { FileOutcome } from './content-reader.ts'
 import { EntryCapture } from './entry-capture.ts'
 import type { Captured } from './entry-capture.ts'
@@ -317,7 +315,7 @@ export class Walker {
     const planned = o.plan?.children
     let names: string[] = []
     try {
-      names = planned === undefined ? readNames(path) : [...planned.keys()].sort()
+      names = planned === undefined ? this.#capture.names(path) : [...planned.keys()].sort()
     } catch (error) {
       directory.error = `could not be listed (${systemCode(error)})`
       this.#problem(path, directory.error)
@@ -428,8 +426,4 @@ function isSameFile(item: FoundEntry, old: Uint8Array): boolean {
   const b = decodeEntryAt(old, { start: 0, end: old.length })
   const isSameStat = a.mtime === b.mtime && a.ctime === b.ctime && BigInt(a.size) === BigInt(b.size)
   return isSameStat && equalOptional(chunks, b.chunks) && equalOptional(a.list, b.list)
-}
-
-function readNames(path: string): string[] {
-  return readdirSync(fsPath(path), { encoding: 'latin1' }).sort()
 }
