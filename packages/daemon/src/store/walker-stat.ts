@@ -108,11 +108,21 @@ export function stampBits(stamp: Int32Array, at: number): bigint {
   return (upper << 32n) | BigInt((stamp[at + 1] as number) >>> 0)
 }
 
+/**
+ * Sorts `names` in place and gives each once: of a folder that changes while it is listed, POSIX lets
+ * a name come twice.
+ */
+export function inOrder(names: string[]): string[] {
+  names.sort()
+  const isRepeated = names.some((name, i) => name === names[i + 1])
+  return isRepeated ? [...new Set(names)] : names
+}
+
 class NodeStats implements StatReader {
   readonly stat: FileStat = emptyStat()
 
   names(folder: string): string[] {
-    return readdirSync(fsPath(folder), { encoding: 'latin1' }).sort()
+    return inOrder(readdirSync(fsPath(folder), { encoding: 'latin1' }))
   }
 
   lstat(folder: string, name: string): void {
@@ -225,7 +235,7 @@ class NativeStats implements StatReader {
     for (;;) {
       const isOpen = this.#fd !== NO_FOLDER
       const count = isOpen ? this.#calls.getdents(this.#fd, this.#records, NAMES_BYTES) : -1
-      if (count === 0) return names.sort()
+      if (count === 0) return inOrder(names)
       if (count < 0) return this.#slow.names(folder)
       takeNames(this.#records, Number(count), names)
     }
