@@ -31,9 +31,9 @@ if (words[0] === 'daemon') process.exit()
  * a store's CPU time, letting it grow further spares nothing more (docs/decisions/0008).
  */
 function withFittingHeap(): void {
-  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=100']
+  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--optimize-for-size']
   const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ')
-  const missing = flags.filter((flag) => !given.includes(flag.slice(0, flag.indexOf('='))))
+  const missing = flags.filter((flag) => !given.includes(flag.replace(/=.*$/, '')))
   if (missing.length === 0 || process.execve === undefined || process.platform === 'win32') return
   const { execPath, execArgv, argv, env } = process
   try {

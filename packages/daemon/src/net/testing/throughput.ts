@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url'
 import type { Address, Order, Report } from './wire-ends.ts'
 
 const ENDS = fileURLToPath(new URL('wire-ends.ts', import.meta.url))
-const DAEMON_FLAGS = '--max-semi-space-size=4 --heap-growing-percent=100'
+const DAEMON_FLAGS = '--max-semi-space-size=4 --heap-growing-percent=100 --optimize-for-size'
 const KINDS = ['moyai', 'lanes', 'libp2p', 'tls'] as const
 const WAYS = [
   { name: 'moyai wire', kind: 'lanes', what: 'put' },
