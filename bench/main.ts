@@ -8,7 +8,7 @@
  *
  * Names of `--only`: kernel, tiny, image, media, file, million, and parts (kernels and the wire);
  * all by default. `--peers` takes beginnings of their names. `--folder` keeps what is downloaded and
- * has room for the run (about 30 GiB; a quick one 3). Results are added to FILE
+ * has room for the run (about 60 GiB; a quick one 3). Results are added to FILE
  * (bench/out/results.json), and docs/performance.md is written from it, unless it is a quick run.
  * Linux only. Ends with 1 when moyai failed or a copy of its was not identical.
  */
@@ -36,7 +36,7 @@ import { plot } from './plot.ts'
 import { Runner } from './processes.ts'
 import { intoPage, markdown } from './report.ts'
 import { type CorpusResult, readResults, type Results, writeResults } from './results.ts'
-import { runRounds } from './rounds.ts'
+import { REMOVED_FILES_MAX, runRounds } from './rounds.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PAGE = join(ROOT, 'docs', 'performance.md')
@@ -117,11 +117,13 @@ async function runCorpus(
   const folder = join(o.work, name)
   const files = join(folder, 'corpus')
   await mkdir(files, { recursive: true })
+  let isKept = false
   try {
     say(`${name}: making the files`)
     const options = { folder: files, trees: o.trees, quick, runner: o.runner }
     const corpus = await buildCorpus(name, options)
     say(`${name}: ${corpus.size.files} files, ${corpus.size.bytes} bytes`)
+    isKept = corpus.size.files > REMOVED_FILES_MAX
     const times = name === 'million' ? 1 : rounds
     const options2 = { corpus, contenders, steps, rounds: times, folder, runner: o.runner, say }
     const { contenders: measured, verified } = await runRounds(options2)
@@ -130,7 +132,7 @@ async function runCorpus(
     const head = { name, title, about, size, rounds: times, date, commit: o.at }
     return { ...head, contenders: measured, absent, verified }
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    if (!isKept) await rm(folder, { recursive: true, force: true })
   }
 }
 

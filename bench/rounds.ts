@@ -16,11 +16,11 @@ import type { ContenderResult, Verified } from './results.ts'
 
 const MINUTE_MS = 60_000
 /**
- * ext4 does not give an inode away again for a minute after it was freed, and looks at each of them
- * while it searches for another: who restores right after many files were removed pays for that. So
- * copies of many files stay until the round is over.
+ * ext4 does not give an inode away again for up to six minutes after it was freed, and looks at each
+ * of them while it searches for another: who restores after many files were removed pays for that,
+ * some tenfold. So what has more files than this stays until the whole run is over.
  */
-const REMOVED_FILES_MAX = 5000
+export const REMOVED_FILES_MAX = 5000
 const GIB = 1024 ** 3
 
 export type RoundsOptions = {
@@ -87,7 +87,7 @@ class Round {
       }
     } finally {
       for (const { session } of this.#entrants) await session.close()
-      await rm(folder, { recursive: true, force: true })
+      if (corpus.size.files <= REMOVED_FILES_MAX) await rm(folder, { recursive: true, force: true })
       if (!this.#o.runner.signal.aborted) await corpus.reset()
     }
   }
