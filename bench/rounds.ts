@@ -16,9 +16,9 @@ import type { ContenderResult, Verified } from './results.ts'
 
 const MINUTE_MS = 60_000
 /**
- * ext4 does not give an inode away again for up to six minutes after it was freed, and looks at each
- * of them while it searches for another: who restores after many files were removed pays for that,
- * some tenfold. So what has more files than this stays until the whole run is over.
+ * ext4 does not give an inode away again for up to six minutes after it was freed, and looks at
+ * each of them while it searches for another: who restores after many files were removed pays for
+ * that, some tenfold. So what has more files than this stays until the whole run is over.
  */
 export const REMOVED_FILES_MAX = 5000
 const GIB = 1024 ** 3

@@ -50,6 +50,8 @@ export type Syscalls = {
   seekHole?: (fd: number, offset: bigint) => bigint | undefined
   /** Writes everything of the file system that holds `fd` to its disk: one wait for many files. */
   syncFileSystem?: (fd: number) => void
+  /** The same in a thread of libuv's. Resolves whether it succeeded or not. */
+  startSyncFileSystem?: (fd: number) => Promise<void>
 }
 
 /**
@@ -110,7 +112,10 @@ const DARWIN: Platform = {
 
 const PLATFORMS: Partial<Record<NodeJS.Platform, Platform>> = { linux: LINUX, darwin: DARWIN }
 
-type NativeFunction = (...args: unknown[]) => number | bigint
+type NativeFunction = ((...args: unknown[]) => number | bigint) & {
+  /** In a thread of libuv's; the last argument hears of the end. */
+  async: (...args: unknown[]) => void
+}
 type Library = { func(signature: string): NativeFunction }
 type Koffi = { load(path: string | null): Library; errno(): number }
 
@@ -291,6 +296,7 @@ function syncCalls(koffi: Koffi, libc: Library): Syscalls {
     syncFileSystem(fd) {
       if (syncfs(fd) !== 0) fail('syncfs', fd, koffi.errno())
     },
+    startSyncFileSystem: (fd) => new Promise((resolve) => syncfs.async(fd, () => resolve())),
   }
 }
 

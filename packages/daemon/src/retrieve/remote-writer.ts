@@ -1,5 +1,6 @@
 /** The target writer in a worker thread of its own, for one restore. */
 
+import { EarlySync } from './early-sync.ts'
 import type { RemoteWriter } from './restore-run.ts'
 import type { FinishItem, Part, PrepareItem } from './target/types.ts'
 import { Thread, threadModule } from './threads/thread.ts'
@@ -8,10 +9,12 @@ import type { WriterData, WriterMethods } from './threads/writer-thread.ts'
 /** See the head of this file. `close` must be called: it puts everything on the disk. */
 export class ThreadWriter implements RemoteWriter {
   readonly #thread: Thread<WriterMethods>
+  readonly #earlySync: EarlySync
 
   constructor(data: WriterData) {
     const url = threadModule('./threads/writer-thread', import.meta.url)
     this.#thread = new Thread<WriterMethods>(url, data)
+    this.#earlySync = new EarlySync(data.target)
   }
 
   prepare(items: readonly PrepareItem[]): ReturnType<RemoteWriter['prepare']> {
@@ -33,6 +36,7 @@ export class ThreadWriter implements RemoteWriter {
   }
 
   finish(items: readonly FinishItem[]): ReturnType<RemoteWriter['finish']> {
+    this.#earlySync.begin()
     return this.#thread.call('finish', items)
   }
 
@@ -42,6 +46,7 @@ export class ThreadWriter implements RemoteWriter {
       await this.#thread.call('close', undefined)
     } finally {
       await this.#thread.close()
+      await this.#earlySync.end()
     }
   }
 }
