@@ -1,10 +1,10 @@
 /**
  * Begins to put on the disk what a restore has written, while it goes on.
  *
- * What a restore waits for at its end is mostly the disk: begun early, that is done beside the work.
- * Nothing rests on it. The syncs after which files get their names are the target writer's own, and
- * they learn of every error since the restore began, also of one that was met here, because the
- * kernel counts errors for each open file apart (syncfs(2)).
+ * What a restore waits for at its end is mostly the disk: begun early, that is done beside the
+ * work. Nothing rests on it. The syncs after which files get their names are the target writer's
+ * own, and they learn of every error since the restore began, also of one that was met here,
+ * because the kernel counts errors for each open file apart (syncfs(2)).
  */
 
 import { closeSync, openSync } from 'node:fs'

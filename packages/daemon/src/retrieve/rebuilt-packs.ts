@@ -155,9 +155,14 @@ async function readAll(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length)
   for (let done = 0; done < length;) {
-    const { bytesRead } = await file.read(bytes, done, length - done, offset + done)
+    const { bytesRead } = await file.read(bytes, done, length - done, offset + done).catch(gone)
     if (bytesRead === 0) throw new MoyaiError('DISK', 'a rebuilt pack is shorter than it was')
     done += bytesRead
   }
   return bytes
+}
+
+/** The disk failed, or the pack was given up meanwhile. */
+function gone(cause: unknown): never {
+  throw new MoyaiError('DISK', 'a rebuilt pack could not be read', { cause })
 }
