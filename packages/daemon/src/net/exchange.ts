@@ -225,8 +225,12 @@ export class Exchange {
     const last = type === 'end' || (type === 'response' && !more)
     const leave = (): boolean => {
       if (!this.#localOpen) return false
-      // Closed before the bytes leave: the peer may send its next request as soon as it has them.
-      if (last) this.#localOpen = false
+      if (last) {
+        // Closed, and its place free, before the bytes leave: the peer may send its next request as
+        // soon as it has them, which can be before the transport says that they are gone.
+        this.#localOpen = false
+        this.#checkDone()
+      }
       return true
     }
     await this.#waiting(this.#link.send({ type, more, request: this.id, body, leave }))
