@@ -472,3 +472,39 @@ test('goal: a peer that grants endless credit and then vanishes frees everything
   assert.equal(end.violation, false)
   assert.equal(raw.budget.usedBytes, 0)
 })
+
+test('goal: whoever has an answer may ask again before the transport says that it is gone', async () => {
+  // Method: one request at a time, and a transport that has sent everything but never says so.
+  await using a = await openNode(1)
+  await using b = await openNode(2)
+  const { near, far } = await connectStream(a.node, b.node)
+  let messages = 0
+  const stream = new Proxy(far, {
+    get: (of, name) => {
+      if (name === 'send') messages += 1
+      // the first is the HELLO, the second the answer
+      if (name === 'writeBufferLength' && messages > 1) return 1
+      const value: unknown = Reflect.get(of, name, of)
+      return typeof value === 'function' ? (value.bind(of) as unknown) : value
+    },
+  })
+  let served = 0
+  const handler: ExchangeHandler = async (exchange) => {
+    served += 1
+    await exchange.respond(utf8('done'))
+  }
+  const budget = new ByteBudget({ bytesMax: 32 * MIB })
+  const options = { stream, peer: 'a', limits, handler, requestsMax: 1 }
+  const lane = new Lane(options, { clock: systemClock, budget })
+  const peer = new RawPeer(near)
+  peer.send(helloBytes())
+  await peer.until('hello')
+  peer.send(frameBytes('request', { request: 1, body: utf8('?') }))
+  await peer.until('response')
+  peer.send(frameBytes('request', { request: 2, body: utf8('?') }))
+  await eventually(
+    'the second request served, or the lane over',
+    () => served === 2 || !lane.isOpen,
+  )
+  assert.equal(lane.isOpen, true)
+})
