@@ -19,7 +19,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import * as limits from './limits.ts'
-import { noise } from '@chainsafe/libp2p-noise'
+import { poolNoise } from './noise.ts'
 
 export type Node = Libp2p<{ identify: Identify; ping: Ping }>
 
@@ -42,7 +42,7 @@ export async function createTransport(o: {
     ],
     // One address that cannot be listened on is reported, and the others still work.
     transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [poolNoise()],
     streamMuxers: [
       yamux({
         enableKeepAlive: true,
