@@ -206,9 +206,7 @@ export class Exchange {
     this.#localOpen = false
     this.#lingeringSince = this.#link.now()
     this.#stop(reason)
-    const frame = { type, more: false, request: this.id, body, leave: () => true }
-    // The lane's own failure reaches this exchange through `fail`.
-    this.#link.send(frame).catch(() => {})
+    this.#tell(type, body)
     this.#checkDone()
   }
 
@@ -235,7 +233,6 @@ export class Exchange {
     }
     await this.#waiting(this.#link.send({ type, more, request: this.id, body, leave }))
     this.#progressed()
-    this.#checkDone()
   }
 
   // ---- receiving --------------------------------------------------------------------------------
@@ -447,13 +444,11 @@ export class Exchange {
 
   #closeUnwanted(): void {
     this.#localOpen = false
-    const frame: OutgoingFrame = {
-      type: 'cancel',
-      more: false,
-      request: this.id,
-      body: NOTHING,
-      leave: () => true,
-    }
+    this.#tell('cancel', NOTHING)
+  }
+
+  #tell(type: 'error' | 'cancel', body: Uint8Array): void {
+    const frame = { type, more: false, request: this.id, body, leave: () => true }
     // The lane's own failure reaches this exchange through `fail`.
     this.#link.send(frame).catch(() => {})
   }
