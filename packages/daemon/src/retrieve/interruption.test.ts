@@ -10,6 +10,7 @@ import { utf8 } from '@moyai/protocol'
 import type { RetrieveSummary } from '@moyai/protocol'
 
 import { temporaryName } from './target/target-file.ts'
+import { hangAfter } from './testing/fake-pool.ts'
 import { FakeVault, metadata, seededRandom } from './testing/fake-vault.ts'
 
 const scratch = fs.mkdtempSync(join(tmpdir(), 'moyai-interrupt-'))
@@ -30,25 +31,12 @@ test('an interrupted retrieve goes on where it was', async () => {
   await vault.commit(vault.tree('', { big: content, small: random.bytes(100) }))
   const to = join(scratch, 'resume')
   const stop = new AbortController()
-  let asked = 0
-  const undo = vault.pool.all.map((host) => {
-    const real = host.get.bind(host)
-    host.get = (range): ReturnType<typeof real> => {
-      asked += 1
-      if (asked === 10) setTimeout(() => stop.abort(), 500)
-      if (asked >= 10) host.fault = 'hang'
-      return real(range)
-    }
-    return (): void => {
-      host.get = real
-      host.fault = undefined
-    }
-  })
+  const undo = hangAfter(vault.pool.all, 9, () => setTimeout(() => stop.abort(), 500))
   await assert.rejects(retrieve(vault, to, stop.signal), { code: 'ABORTED' })
   assert.ok(!fs.existsSync(join(to, 'big')))
   const left = temporaryName(utf8('big')).toString()
   assert.ok(fs.readdirSync(to).includes(left), 'a temporary file of the interrupted run')
-  for (const one of undo) one()
+  undo()
   // whatever is wrong in it is replaced
   const fd = fs.openSync(join(to, left), 'r+')
   fs.writeSync(fd, Buffer.from('garbage'), 0, 7, 0)

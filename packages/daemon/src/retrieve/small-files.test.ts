@@ -10,6 +10,7 @@ import { concatBytes, toHex, utf8 } from '@moyai/protocol'
 import type { Entry, RetrieveParams, RetrieveSummary } from '@moyai/protocol'
 
 import { temporaryFolderName } from './target/safe-tree.ts'
+import { hangAfter } from './testing/fake-pool.ts'
 import { FakeVault, metadata, seededRandom } from './testing/fake-vault.ts'
 
 const scratch = fs.mkdtempSync(join(tmpdir(), 'moyai-small-'))
@@ -67,19 +68,7 @@ function holds(path: string, prefix: string, bytes: readonly Uint8Array[]): void
 /** The retrieve stops in the middle: hosts hang after `requests`, then it is interrupted. */
 async function interrupted(requests: number): Promise<void> {
   const stop = new AbortController()
-  let asked = 0
-  const undo = vault.pool.all.map((host) => {
-    const real = host.get.bind(host)
-    host.get = (range): ReturnType<typeof real> => {
-      asked += 1
-      if (asked > requests) host.fault = 'hang'
-      return real(range)
-    }
-    return (): void => {
-      host.get = real
-      host.fault = undefined
-    }
-  })
+  const undo = hangAfter(vault.pool.all, requests)
   const retrieving = retrieve({}, stop.signal)
   retrieving.catch(() => undefined) // it is looked at below
   const hidden = join(to, temporaryFolderName(utf8('top')).toString())
@@ -89,7 +78,7 @@ async function interrupted(requests: number): Promise<void> {
   }
   stop.abort()
   await assert.rejects(retrieving, { code: 'ABORTED' })
-  for (const one of undo) one()
+  undo()
   assert.deepEqual(fs.readdirSync(to), [temporaryFolderName(utf8('top')).toString()])
 }
 

@@ -108,3 +108,31 @@ export class FakePool implements ShardHosts {
     return host
   }
 }
+
+/**
+ * All hosts together answer `requests` requests and hang then; `onHang` is told once. Returns what
+ * undoes it.
+ */
+export function hangAfter(
+  hosts: readonly FakeHost[],
+  requests: number,
+  onHang: () => void = () => undefined,
+): () => void {
+  let asked = 0
+  const undo = hosts.map((host) => {
+    const real = host.get.bind(host)
+    host.get = (range): ReturnType<typeof real> => {
+      asked += 1
+      if (asked === requests + 1) onHang()
+      if (asked > requests) host.fault = 'hang'
+      return real(range)
+    }
+    return (): void => {
+      host.get = real
+      host.fault = undefined
+    }
+  })
+  return () => {
+    for (const one of undo) one()
+  }
+}
