@@ -47,7 +47,7 @@ export class ControlClient {
         else throw errorOf(reply.error)
       }
       throw new MoyaiError('DAEMON_UNREACHABLE', 'the daemon went away before it answered', {
-        hint: 'its log is in the log folder of the state directory',
+        hint: 'start it and say the same again: it goes on where it was (its log tells why it ended)',
       })
     } catch (error) {
       if (o.signal?.aborted === true)

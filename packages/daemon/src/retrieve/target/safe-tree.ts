@@ -84,8 +84,10 @@ export class SafeTree {
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code ?? 'error'
       const isTaken = code === 'EEXIST' || code === 'ENOTDIR'
-      const text = `the target folder cannot be used: ${code}`
-      throw new MoyaiError(isTaken ? 'TARGET_EXISTS' : 'DISK', text, { cause })
+      const what = isTaken ? 'something that is no folder is in its place' : code
+      const hint = 'name a folder that may be written to, or one that is not there yet'
+      const text = `the target folder cannot be used: ${what}`
+      throw new MoyaiError(isTaken ? 'TARGET_EXISTS' : 'DISK', text, { cause, hint })
     }
     this.#openMax = openMax
     this.root = {
