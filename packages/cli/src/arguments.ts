@@ -4,7 +4,7 @@
 
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 
-import { MoyaiError } from '@moyai/protocol'
+import { MoyaiError } from '@moyai/protocol/command'
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS: ParseArgsOptionsConfig = {

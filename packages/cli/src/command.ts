@@ -21,7 +21,6 @@ export type Context = {
 export type Command = {
   /** As typed: `store`, `pool join`. */
   readonly name: string
-  readonly aliases?: readonly string[]
   /** One line for the list of commands. */
   readonly summary: string
   /** What follows the name, and one line an option. */

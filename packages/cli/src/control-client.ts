@@ -8,7 +8,7 @@ import {
   type ControlReply,
   MoyaiError,
   isErrorCode,
-} from '@moyai/protocol'
+} from '@moyai/protocol/command'
 
 /** A reply line is at most a summary with its lists; anything longer is not our daemon. */
 const LINE_BYTES_MAX = 64 * 1024 * 1024

@@ -6,7 +6,7 @@
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-import { controlAddress } from '@moyai/protocol'
+import { controlAddress } from '@moyai/protocol/command'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

@@ -6,7 +6,7 @@
  * not a terminal.
  */
 
-import { type MoyaiError, printable } from '@moyai/protocol'
+import { type MoyaiError, printable } from '@moyai/protocol/command'
 
 const PROGRESS_TTY_MS = 250
 const PROGRESS_LOG_MS = 60_000

@@ -3,60 +3,69 @@
  * here.
  */
 
-import { MoyaiError, toMoyaiError } from '@moyai/protocol'
+import { MoyaiError, toMoyaiError } from '@moyai/protocol/command'
 
 import { type Arguments, parseArguments, usage } from './arguments.ts'
 import type { Command, Context } from './command.ts'
-import { checkCommand } from './commands/check.ts'
-import { daemonCommand } from './commands/daemon.ts'
-import { demoCommand } from './commands/demo.ts'
-import { initCommand } from './commands/init.ts'
-import { lsCommand } from './commands/ls.ts'
-import { poolCommands } from './commands/pool.ts'
-import { retrieveCommand } from './commands/retrieve.ts'
-import { snapshotsCommand } from './commands/snapshots.ts'
-import { statusCommand } from './commands/status.ts'
-import { storeCommand } from './commands/store.ts'
-import { versionCommand } from './commands/version.ts'
 import { callerDirectory, homeDirectory } from './environment.ts'
 import { Output } from './output.ts'
 
-const COMMANDS: readonly Command[] = [
-  demoCommand,
-  initCommand,
-  daemonCommand,
-  ...poolCommands,
-  storeCommand,
-  retrieveCommand,
-  snapshotsCommand,
-  lsCommand,
-  statusCommand,
-  checkCommand,
-  versionCommand,
+/** A command by its names, the first of which is its own; its code is loaded when it is asked for. */
+type Listed = { names: readonly string[]; load: () => Promise<Command> }
+
+const pool = (): Promise<typeof import('./commands/pool.ts')> => import('./commands/pool.ts')
+
+const COMMANDS: readonly Listed[] = [
+  { names: ['demo'], load: async () => (await import('./commands/demo.ts')).demoCommand },
+  { names: ['init'], load: async () => (await import('./commands/init.ts')).initCommand },
+  { names: ['daemon'], load: async () => (await import('./commands/daemon.ts')).daemonCommand },
+  { names: ['pool create'], load: async () => (await pool()).createCommand },
+  { names: ['pool invite'], load: async () => (await pool()).inviteCommand },
+  { names: ['pool join'], load: async () => (await pool()).joinCommand },
+  { names: ['pool hosts'], load: async () => (await pool()).hostsCommand },
+  {
+    names: ['store', 'backup'],
+    load: async () => (await import('./commands/store.ts')).storeCommand,
+  },
+  {
+    names: ['retrieve', 'restore'],
+    load: async () => (await import('./commands/retrieve.ts')).retrieveCommand,
+  },
+  {
+    names: ['snapshots'],
+    load: async () => (await import('./commands/snapshots.ts')).snapshotsCommand,
+  },
+  { names: ['ls'], load: async () => (await import('./commands/ls.ts')).lsCommand },
+  { names: ['status'], load: async () => (await import('./commands/status.ts')).statusCommand },
+  { names: ['check'], load: async () => (await import('./commands/check.ts')).checkCommand },
+  { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand },
 ]
 
-function find(words: readonly string[]): { command: Command; taken: number } {
+async function find(words: readonly string[]): Promise<{ command: Command; taken: number }> {
   for (const taken of [2, 1]) {
     const name = words.slice(0, taken).join(' ')
-    const command = COMMANDS.find(
-      (one) => one.name === name || one.aliases?.includes(name) === true,
-    )
-    if (command !== undefined && words.length >= taken) return { command, taken }
+    const listed = COMMANDS.find(({ names }) => names.includes(name))
+    if (listed !== undefined && words.length >= taken) {
+      return { command: await listed.load(), taken }
+    }
   }
   if (words[0] === 'pool') {
-    throw usage('pool takes create, invite, join or hosts', 'moyai pool create NAME starts a pool')
+    const names = COMMANDS.flatMap((one) => one.names.filter((name) => name.startsWith('pool ')))
+    const known = names.map((name) => name.slice('pool '.length)).join(', ')
+    throw usage(`pool takes one of ${known}`, 'moyai pool create NAME starts a pool')
   }
   throw usage(`there is no command "${words[0] ?? ''}"`)
 }
 
-function help(): string {
-  const width = Math.max(...COMMANDS.map((command) => command.name.length))
+async function help(): Promise<string> {
+  const commands = await Promise.all(COMMANDS.map((listed) => listed.load()))
+  const width = Math.max(...commands.map((command) => command.name.length))
   return [
     'moyai: backups that other machines of your pool keep for you',
     '',
     'usage: moyai COMMAND …   (moyai COMMAND --help tells more)',
     '',
-    ...COMMANDS.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
+    ...commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
     '',
     'Every command takes --json, -q and -v. MOYAI_HOME names the state directory.',
   ].join('\n')
@@ -93,12 +102,12 @@ function interruption(): AbortSignal {
 export async function run(words: string[]): Promise<number> {
   const first = words[0]
   if (first === undefined || first === 'help' || first === '--help' || first === '-h') {
-    process.stdout.write(`${help()}\n`)
+    process.stdout.write(`${await help()}\n`)
     return first === undefined ? 2 : 0
   }
   let output = outputFor(undefined)
   try {
-    const { command, taken } = find(first === '--version' ? ['version'] : words)
+    const { command, taken } = await find(first === '--version' ? ['version'] : words)
     const args = parseArguments(words.slice(taken), command.options)
     output = outputFor(args)
     if (args.flag('help')) {

@@ -1,4 +1,4 @@
-import { EXIT, printable } from '@moyai/protocol'
+import { EXIT, printable } from '@moyai/protocol/command'
 
 import { type Command, daemonOf } from '../command.ts'
 import { count, formatBytes } from '../output.ts'

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { EXIT, MoyaiError, type StatusResult } from '@moyai/protocol'
+import { EXIT, MoyaiError, type StatusResult } from '@moyai/protocol/command'
 
 import { usage } from '../arguments.ts'
 import type { Command, Context } from '../command.ts'

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 
-import { toHex } from '@moyai/protocol'
+import { toHex } from '@moyai/protocol/command'
 
 import { parseSize, usage } from '../arguments.ts'
 import type { Command } from '../command.ts'

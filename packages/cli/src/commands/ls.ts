@@ -1,4 +1,4 @@
-import { printable } from '@moyai/protocol'
+import { printable } from '@moyai/protocol/command'
 
 import { usage } from '../arguments.ts'
 import { type Command, daemonOf } from '../command.ts'

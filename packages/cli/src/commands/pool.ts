@@ -1,4 +1,4 @@
-import type { HostStatus } from '@moyai/protocol'
+import type { HostStatus } from '@moyai/protocol/command'
 
 import { parseCount, parseDuration, usage } from '../arguments.ts'
 import { type Command, daemonOf } from '../command.ts'
@@ -6,7 +6,7 @@ import { count, formatBytes, table } from '../output.ts'
 
 const INVITE_USES_MAX = 100
 
-const create: Command = {
+export const createCommand: Command = {
   name: 'pool create',
   summary: 'start a pool with this host as its first member',
   usage: 'NAME',
@@ -24,7 +24,7 @@ const create: Command = {
   },
 }
 
-const invite: Command = {
+export const inviteCommand: Command = {
   name: 'pool invite',
   summary: 'print a token with which another machine can join',
   usage: `[--uses N] [--expires 24h]
@@ -51,7 +51,7 @@ expires; give it only to whoever is to join. This host must be running and reach
   },
 }
 
-const join: Command = {
+export const joinCommand: Command = {
   name: 'pool join',
   summary: 'join the pool that a token invites to',
   usage: 'TOKEN',
@@ -95,7 +95,7 @@ export function ago(iso: string | null, nowMs: number): string {
   return `${Math.round(seconds / 86_400)} days ago`
 }
 
-const hosts: Command = {
+export const hostsCommand: Command = {
   name: 'pool hosts',
   summary: 'list the hosts of the pool',
   usage: '',
@@ -108,5 +108,3 @@ const hosts: Command = {
     return 0
   },
 }
-
-export const poolCommands: readonly Command[] = [create, invite, join, hosts]

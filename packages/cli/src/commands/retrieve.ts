@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 
-import { EXIT, printable, type RetrieveSummary } from '@moyai/protocol'
+import { EXIT, printable, type RetrieveSummary } from '@moyai/protocol/command'
 
 import { usage } from '../arguments.ts'
 import { type Command, daemonOf } from '../command.ts'
@@ -10,7 +10,6 @@ const LISTED_MAX = 20
 
 export const retrieveCommand: Command = {
   name: 'retrieve',
-  aliases: ['restore'],
   summary: 'bring a snapshot, a folder or a file back',
   usage: `SNAPSHOT[:PATH] --to DIR [options]
 

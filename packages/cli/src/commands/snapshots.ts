@@ -1,4 +1,4 @@
-import { printable } from '@moyai/protocol'
+import { printable } from '@moyai/protocol/command'
 
 import { type Command, daemonOf } from '../command.ts'
 import { formatBytes, table } from '../output.ts'

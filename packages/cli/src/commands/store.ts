@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { readFile } from 'node:fs/promises'
 
-import { EXIT, MoyaiError, printable, type StoreSummary } from '@moyai/protocol'
+import { EXIT, MoyaiError, printable, type StoreSummary } from '@moyai/protocol/command'
 
 import { usage } from '../arguments.ts'
 import { type Command, daemonOf } from '../command.ts'
@@ -9,7 +9,6 @@ import { count, formatBytes, formatSeconds, type Output } from '../output.ts'
 
 export const storeCommand: Command = {
   name: 'store',
-  aliases: ['backup'],
   summary: 'store folders and files as one snapshot',
   usage: `PATH… [options]
 

@@ -1,4 +1,4 @@
-import { VERSION } from '@moyai/protocol'
+import { VERSION } from '@moyai/protocol/command'
 
 import type { Command } from '../command.ts'
 

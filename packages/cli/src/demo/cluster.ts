@@ -9,7 +9,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { MoyaiError } from '@moyai/protocol'
+import { MoyaiError } from '@moyai/protocol/command'
 
 import { ControlClient } from '../control-client.ts'
 import { controlSocket } from '../environment.ts'
