@@ -10,7 +10,7 @@ import type { Command, Context } from './command.ts'
 import { callerDirectory, homeDirectory } from './environment.ts'
 import { Output } from './output.ts'
 
-/** A command by its names, the first of which is its own; its code is loaded when it is asked for. */
+/** A command by its names, the first of which is its own; its code is loaded when asked for. */
 type Listed = { names: readonly string[]; load: () => Promise<Command> }
 
 const pool = (): Promise<typeof import('./commands/pool.ts')> => import('./commands/pool.ts')

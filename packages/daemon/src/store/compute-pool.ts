@@ -29,7 +29,7 @@ export function computeThreads(): number {
  */
 export function startWorker(
   name: 'compute-worker' | 'walk-worker',
-  o: { data: unknown; port?: MessagePort },
+  o: { data?: unknown; port?: MessagePort } = {},
 ): Worker {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   return new Worker(new URL(`./${name}.${extension}`, import.meta.url), {

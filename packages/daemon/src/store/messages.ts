@@ -73,6 +73,8 @@ export type WalkSetup = WorkerSetup & {
 }
 
 export type ToWalker =
+  /** A store begins; `setup.tablePort` moves with it. */
+  | { type: 'walk'; setup: WalkSetup }
   /** A compute thread was started; `port` gives its `Outcomes`. */
   | { type: 'compute'; port: MessagePort }
   /** The table of known chunks has grown. */
@@ -81,6 +83,8 @@ export type ToWalker =
   | { type: 'index'; segments: Uint8Array[] }
   /** Write what is left; answered by `flushed`. */
   | { type: 'flush' }
+  /** The store has ended, and has everything; the next message begins another. */
+  | { type: 'end' }
 
 export type FromWalker =
   | { type: 'batch'; batch: WalkBatch }

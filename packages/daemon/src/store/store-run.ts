@@ -49,6 +49,7 @@ import { StoreThreads } from './store-threads.ts'
 import type { Walked } from './store-threads.ts'
 import type { VaultIndex } from './vault-index.ts'
 import { newCounts } from './walk-counts.ts'
+import type { WalkerThreads } from './walker-thread.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 /** Index segments handed to the walker in one message. */
@@ -104,6 +105,7 @@ export type StoreComponents = {
 export type StoreEvent = StoreStatusEvent | ItemErrorEvent
 
 export type RunContext = {
+  walkers: WalkerThreads
   signal: AbortSignal
   onEvent: (event: StoreEvent) => void
 }
@@ -285,6 +287,7 @@ export class StoreRun {
       {
         index: this.#components.index,
         state: this.#state,
+        walkers: this.#context.walkers,
         onPack: (pack, { index }) => {
           if (index) this.#indexPacks.push(pack)
           this.#queue.add(pack)

@@ -10,6 +10,7 @@ import { loadCodec } from '../codec.ts'
 import { listOutbox, removeSpares } from './outbox.ts'
 import { Settler } from './settler.ts'
 import { StoreRun } from './store-run.ts'
+import { WalkerThreads } from './walker-thread.ts'
 import type {
   RunContext,
   StoreComponents,
@@ -31,6 +32,7 @@ export class StoreService {
   readonly #options: StoreOptions
   readonly #components: StoreComponents
   readonly #settler: Settler
+  readonly #walkers = new WalkerThreads()
   readonly #stop = new AbortController()
   #waiting = 0
   #turn: Promise<void> = Promise.resolve()
@@ -58,6 +60,7 @@ export class StoreService {
     this.#stop.abort(new MoyaiError('ABORTED', 'the daemon is stopping'))
     await this.#settling
     await this.#turn
+    await this.#walkers.close()
   }
 
   /**
@@ -70,7 +73,9 @@ export class StoreService {
     const signals = [this.#stop.signal, ...(call.signal === undefined ? [] : [call.signal])]
     const signal = AbortSignal.any(signals)
     const onEvent = call.onEvent ?? (() => undefined)
-    return this.#exclusively(() => this.#store(request, { signal, onEvent }))
+    return this.#exclusively(() =>
+      this.#store(request, { signal, onEvent, walkers: this.#walkers }),
+    )
   }
 
   /** Tries once, now, to place all shards without a holder; says how many are left. */

@@ -4,18 +4,19 @@
  */
 
 import { MessageChannel } from 'node:worker_threads'
-import type { MessagePort, Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 
 import { assert, MoyaiError } from '@moyai/protocol'
 import type { Code, ErrorCode, VaultBundle } from '@moyai/protocol'
 
-import { ComputePool, startWorker, watchWorker } from './compute-pool.ts'
+import { ComputePool } from './compute-pool.ts'
 import { dedupSegment, DedupTable } from './dedup-table.ts'
 import type { FromWalker, TableAnswer, ToWalker, WalkSetup, WorkerSetup } from './messages.ts'
 import type { PathPlan } from './path-plan.ts'
 import type { SharedState } from './shared-state.ts'
 import type { VaultIndex } from './vault-index.ts'
 import type { WalkCounts } from './walk-counts.ts'
+import type { WalkerThread, WalkerThreads } from './walker-thread.ts'
 
 /** New room in the table of known chunks, at least. */
 const TABLE_ENTRIES_MIN = 50_000
@@ -48,6 +49,7 @@ export type StoreThreadsOptions = {
 export type StoreThreadsComponents = {
   index: VaultIndex
   state: SharedState
+  walkers: WalkerThreads
   /** A pack is in the outbox; `index`: it may hold index segments. */
   onPack: (pack: Uint8Array, o: { index: boolean }) => void
   onProgress: (counts: WalkCounts, current: string) => void
@@ -63,13 +65,15 @@ export type Walked = Extract<FromWalker, { type: 'walked' }>
 export class StoreThreads {
   readonly #options: StoreThreadsOptions
   readonly #components: StoreThreadsComponents
-  readonly #walker: Worker
+  readonly #walker: WalkerThread
   readonly #compute: ComputePool
   readonly #tablePort: MessagePort
   readonly #walked = Promise.withResolvers<Walked>()
   readonly #answers: (() => void)[] = []
   #table: DedupTable | undefined
   #loading: Promise<DedupTable> | undefined
+  #hasWalked = false
+  #hasFailed = false
   #ended = false
 
   /** Starts the walk. */
@@ -83,14 +87,14 @@ export class StoreThreads {
       {
         setup: () => ({ ...this.#setup('data'), table: this.#tableBuffers() }),
         table: () => this.#tableBuffers(),
-        onStart: (port) => this.#walker.postMessage({ type: 'compute', port }, [port]),
+        onStart: (port) => this.#walker.send({ type: 'compute', port }, [port]),
         onPack: ({ pack }) => components.onPack(pack, { index: false }),
-        onFailure: (error) => components.onFailure(error),
+        onFailure: (error) => this.#failed(error),
       },
     )
     const { plan, excludes, ownHome, dryRun, cache, generation, threads } = options
     const batchesMax = 2 * threads + 1
-    const data: WalkSetup = {
+    const setup: WalkSetup = {
       ...this.#setup('meta'),
       plan,
       excludes,
@@ -101,11 +105,13 @@ export class StoreThreads {
       generation,
       tablePort: port2,
     }
-    this.#walker = startWorker('walk-worker', { data, port: port2 })
-    watchWorker(this.#walker, (error) => {
-      if (!this.#ended) components.onFailure(error)
+    this.#walker = components.walkers.take({
+      onMessage: (message) => this.#fromWalker(message),
+      onFailure: (error) => {
+        if (!this.#ended) this.#failed(error)
+      },
     })
-    this.#walker.on('message', (message: FromWalker) => this.#fromWalker(message))
+    this.#walker.send({ type: 'walk', setup }, [port2])
   }
 
   /** Resolves when everything was walked and read. */
@@ -132,11 +138,19 @@ export class StoreThreads {
     return this.#ask({ type: 'flush' })
   }
 
-  /** Ends all threads, whatever they do. */
+  /** Ends all threads, whatever they do; a walker that has nothing left to do is kept. */
   async end(): Promise<void> {
     this.#ended = true
     this.#tablePort.close()
-    await Promise.all([this.#walker.terminate(), this.#compute.end()])
+    await this.#compute.end()
+    const isIdle = this.#hasWalked && this.#answers.length === 0 && !this.#hasFailed
+    if (isIdle && this.#walker.isAlive) this.#components.walkers.keep(this.#walker)
+    else await this.#walker.terminate()
+  }
+
+  #failed(error: unknown): void {
+    this.#hasFailed = true
+    this.#components.onFailure(error)
   }
 
   #setup(packClass: 'data' | 'meta'): WorkerSetup {
@@ -155,14 +169,15 @@ export class StoreThreads {
 
   async #ask(message: ToWalker): Promise<void> {
     const answer = new Promise<void>((done) => this.#answers.push(done))
-    this.#walker.postMessage(message)
+    this.#walker.send(message)
     await answer
   }
 
   #fromWalker(message: FromWalker): void {
-    const { onPack, onProgress, onProblem, onFailure, state } = this.#components
+    const { onPack, onProgress, onProblem, state } = this.#components
     switch (message.type) {
       case 'walked':
+        this.#hasWalked = true
         this.#walked.resolve(message)
         break
       case 'indexed':
@@ -190,7 +205,7 @@ export class StoreThreads {
         break
       case 'failed': {
         const { code, hint } = message
-        onFailure(new MoyaiError(code, message.message, hint === undefined ? {} : { hint }))
+        this.#failed(new MoyaiError(code, message.message, hint === undefined ? {} : { hint }))
         break
       }
     }
@@ -206,7 +221,7 @@ export class StoreThreads {
       const table = await this.#loading
       if (!this.#ended) use(table)
     } catch (error) {
-      this.#components.onFailure(error)
+      this.#failed(error)
     }
   }
 
@@ -226,7 +241,7 @@ export class StoreThreads {
     if (this.#table.needsSegment()) {
       grow(this.#table)
       const message: ToWalker = { type: 'table', table: this.#table.buffers }
-      this.#walker.postMessage(message)
+      this.#walker.send(message)
     }
     return this.#table.buffers
   }

@@ -1,12 +1,13 @@
 /**
  * The walking thread: names, metadata and directory pages; it hands changed files on to be read,
- * and packs the pages and the index itself.
+ * and packs the pages and the index itself. It walks for one store after another: what the compiler
+ * learnt in a walk is half the cost of the next one.
  */
 
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 
 import { assert, decodeRootEntry, encodeRootEntry, equalBytes } from '@moyai/protocol'
-import type { BlobKind } from '@moyai/protocol'
 
 import { systemClock } from '../clock.ts'
 import { DedupTable } from './dedup-table.ts'
@@ -18,107 +19,159 @@ import type { PackWriter } from './pack-writer.ts'
 import { PageCache, PageCacheWriter } from './page-cache.ts'
 import { SharedState } from './shared-state.ts'
 import { TreeEmitter } from './tree-emitter.ts'
+import type { TreeEmitterComponents } from './tree-emitter.ts'
 import { Walker } from './walker.ts'
 import { failureOf, makePackWriter } from './worker-kit.ts'
 
 assert(parentPort !== null, 'this module runs in a worker thread')
 const port = parentPort
-const setup = workerData as WalkSetup
-const state = new SharedState(setup.state)
 const hasher = loadHasher()
-const { chunkIdKey } = setup.bundle
 const post = (message: FromWalker): void => port.postMessage(message)
-let table: DedupTable | undefined
-let indexing = false
-let writer: PackWriter | undefined
+let current: Walk | undefined
 
-/** Made for the first page that is new: a walk that finds nothing needs no codec and no keys. */
-function packWriter(): PackWriter {
-  writer ??= makePackWriter(setup, {
-    packClass: 'meta',
-    hasher,
-    state,
-    onPack: (pack) => post({ type: 'pack', pack, index: indexing }),
-  })
-  return writer
-}
+/** What one store has of this thread. */
+class Walk {
+  readonly #setup: WalkSetup
+  readonly #state: SharedState
+  readonly #computePorts: MessagePort[] = []
+  #walker: Walker | undefined
+  #table: DedupTable | undefined
+  #writer: PackWriter | undefined
+  #indexing = false
 
-/** The table of known chunks; asked for at the first chunk that the last snapshot does not have. */
-function knownChunks(): DedupTable {
-  if (table !== undefined) return table
-  post({ type: 'table' })
-  state.awaitTable()
-  const received = receiveMessageOnPort(setup.tablePort)
-  assert(received !== undefined, 'the table was sent before its flag was raised')
-  const answer = received.message as TableAnswer
-  table = new DedupTable(answer.table)
-  return table
-}
+  constructor(setup: WalkSetup) {
+    this.#setup = setup
+    this.#state = new SharedState(setup.state)
+  }
 
-function store(chunk: { kind: BlobKind; id: Uint8Array; bytes: Uint8Array }): void {
-  if (knownChunks().claim(chunk.id)) packWriter().add(chunk)
-}
+  /** Walks; posts what it finds, and `walked` at the end. */
+  async run(): Promise<void> {
+    // by the clock that stamps files, before the first of them is looked at
+    const began = systemClock.now()
+    const { cache: path, dryRun, generation } = this.#setup
+    const previous = this.#openPrevious()
+    const cache = dryRun ? undefined : new PageCacheWriter(path)
+    const walker = this.#makeWalker(previous, cache)
+    this.#walker = walker
+    const root = await walker.run()
+    const encoded = encodeRootEntry(root)
+    cache?.end({ generation, began, root: encoded })
+    const unchanged = previous !== undefined && equalBytes(encoded, previous.info.root)
+    previous?.close()
+    post({ type: 'walked', root: decodeRootEntry(encoded), counts: walker.counts, unchanged })
+  }
 
-function openPrevious(): PageCache | undefined {
-  const cache = PageCache.open(setup.cache, (page) => hasher.keyedHash(chunkIdKey, page))
-  if (cache === undefined || equalBytes(cache.info.generation, setup.generation)) return cache
-  cache.close()
-  return undefined
-}
+  /** Does what the store asks for beside the walk. */
+  take(message: Exclude<ToWalker, { type: 'walk' | 'end' }>): void {
+    switch (message.type) {
+      case 'compute':
+        this.#computePorts.push(message.port)
+        message.port.on('message', (outcome: Outcomes) => guarded(() => this.#deliver(outcome)))
+        break
+      case 'table':
+        this.#table?.extend(message.table)
+        break
+      case 'index':
+        this.#indexing = true
+        for (const bytes of message.segments) {
+          const id = hasher.keyedHash(this.#setup.bundle.chunkIdKey, bytes)
+          this.#packWriter().add({ kind: 'index', id, bytes })
+        }
+        post({ type: 'indexed' })
+        break
+      case 'flush':
+        this.#writer?.flush()
+        post({ type: 'flushed' })
+        break
+    }
+  }
 
-async function walk(): Promise<void> {
-  // by the clock that stamps files, before the first of them is looked at
-  const began = systemClock.now()
-  const previous = openPrevious()
-  const cache = setup.dryRun ? undefined : new PageCacheWriter(setup.cache)
-  const emitter =
-    cache === undefined
-      ? undefined
-      : new TreeEmitter({ hasher, chunkIdKey, previous, cache, store })
-  const { excludes, plan, ownHome, dryRun, batchesMax, generation } = setup
-  const walker = new Walker(
-    {
-      plan,
-      excludes: new Excludes(excludes, plan.children === undefined ? plan.path : ''),
-      ownHome,
-      dryRun,
-      batchesMax,
-    },
-    {
-      previous,
-      emitter,
-      state,
-      submit: (batch) => post({ type: 'batch', batch }),
-      problem: (problem) => post({ type: 'problem', ...problem }),
-      breathe: () => new Promise((resolve) => setImmediate(resolve)),
-      progress: reportSometimes(),
-    },
-  )
-  listen(walker)
-  const root = await walker.run()
-  const encoded = encodeRootEntry(root)
-  cache?.end({ generation, began, root: encoded })
-  const unchanged = previous !== undefined && equalBytes(encoded, previous.info.root)
-  previous?.close()
-  post({ type: 'walked', root: decodeRootEntry(encoded), counts: walker.counts, unchanged })
+  /** After a walk that ended well. */
+  close(): void {
+    for (const one of this.#computePorts) one.close()
+    this.#setup.tablePort.close()
+  }
+
+  #makeWalker(previous: PageCache | undefined, cache: PageCacheWriter | undefined): Walker {
+    const { excludes, plan, ownHome, dryRun, batchesMax, bundle } = this.#setup
+    const { chunkIdKey } = bundle
+    const store: TreeEmitterComponents['store'] = (chunk) => {
+      if (this.#knownChunks().claim(chunk.id)) this.#packWriter().add(chunk)
+    }
+    const emitter =
+      cache === undefined
+        ? undefined
+        : new TreeEmitter({ hasher, chunkIdKey, previous, cache, store })
+    return new Walker(
+      {
+        plan,
+        excludes: new Excludes(excludes, plan.children === undefined ? plan.path : ''),
+        ownHome,
+        dryRun,
+        batchesMax,
+      },
+      {
+        previous,
+        emitter,
+        state: this.#state,
+        submit: (batch) => post({ type: 'batch', batch }),
+        problem: (problem) => post({ type: 'problem', ...problem }),
+        breathe: () => new Promise((resolve) => setImmediate(resolve)),
+        progress: reportSometimes(),
+      },
+    )
+  }
+
+  #openPrevious(): PageCache | undefined {
+    const { cache: path, bundle, generation } = this.#setup
+    const cache = PageCache.open(path, (page) => hasher.keyedHash(bundle.chunkIdKey, page))
+    if (cache === undefined || equalBytes(cache.info.generation, generation)) return cache
+    cache.close()
+    return undefined
+  }
+
+  /** Made for the first page that is new: a walk that finds nothing needs no codec and no keys. */
+  #packWriter(): PackWriter {
+    this.#writer ??= makePackWriter(this.#setup, {
+      packClass: 'meta',
+      hasher,
+      state: this.#state,
+      onPack: (pack) => post({ type: 'pack', pack, index: this.#indexing }),
+    })
+    return this.#writer
+  }
+
+  /** The table of known chunks; asked for at the first chunk that the last snapshot lacks. */
+  #knownChunks(): DedupTable {
+    if (this.#table !== undefined) return this.#table
+    post({ type: 'table' })
+    this.#state.awaitTable()
+    const received = receiveMessageOnPort(this.#setup.tablePort)
+    assert(received !== undefined, 'the table was sent before its flag was raised')
+    const answer = received.message as TableAnswer
+    this.#table = new DedupTable(answer.table)
+    return this.#table
+  }
+
+  /** What a compute thread read goes into the entries that wait for it. */
+  #deliver(message: Outcomes): void {
+    const walker = this.#walker
+    assert(walker !== undefined, 'compute threads start when the walk has begun')
+    if (message.type === 'ids') walker.deliverIds(message)
+    else if (message.type === 'restart') walker.restart(message)
+    else walker.deliver(message.id, unpackOutcomes(message.batch))
+  }
 }
 
 /** Progress goes out at most five times a second. */
 function reportSometimes(): (counts: Walker['counts'], current: string) => void {
   let last = 0
-  return (counts, current) => {
+  return (counts, path) => {
     const now = performance.now()
     if (now - last < 200) return
     last = now
-    post({ type: 'progress', counts, current })
+    post({ type: 'progress', counts, current: path })
   }
-}
-
-/** What a compute thread read goes into the entries that wait for it. */
-function take(walker: Walker, message: Outcomes): void {
-  if (message.type === 'ids') walker.deliverIds(message)
-  else if (message.type === 'restart') walker.restart(message)
-  else walker.deliver(message.id, unpackOutcomes(message.batch))
 }
 
 function guarded(work: () => void): void {
@@ -129,30 +182,20 @@ function guarded(work: () => void): void {
   }
 }
 
-function listen(walker: Walker): void {
-  port.on('message', (message: ToWalker) =>
-    guarded(() => {
-      switch (message.type) {
-        case 'compute':
-          message.port.on('message', (outcome: Outcomes) => guarded(() => take(walker, outcome)))
-          break
-        case 'table':
-          table?.extend(message.table)
-          break
-        case 'index':
-          indexing = true
-          for (const bytes of message.segments) {
-            packWriter().add({ kind: 'index', id: hasher.keyedHash(chunkIdKey, bytes), bytes })
-          }
-          post({ type: 'indexed' })
-          break
-        case 'flush':
-          writer?.flush()
-          post({ type: 'flushed' })
-          break
-      }
-    }),
-  )
-}
-
-walk().catch((error: unknown) => post(failureOf(error)))
+port.on('message', (message: ToWalker) =>
+  guarded(() => {
+    if (message.type === 'walk') {
+      assert(current === undefined, 'one walk at a time')
+      current = new Walk(message.setup)
+      current.run().catch((error: unknown) => post(failureOf(error)))
+      return
+    }
+    assert(current !== undefined, 'a walk has begun')
+    if (message.type !== 'end') {
+      current.take(message)
+      return
+    }
+    current.close()
+    current = undefined
+  }),
+)
