@@ -30,20 +30,20 @@ export type ShardFetch = {
 const TICK_MS = 500
 
 /**
- * The bytes of the range, verified by the source against the stripe's signed hash of that shard.
- * TIMED_OUT when the host is slower than `patience`; otherwise what the source throws.
+ * Fills `into` with the bytes of the range, verified by the source against the stripe's signed hash
+ * of that shard. TIMED_OUT when the host is slower than `patience`; otherwise what the source
+ * throws.
  */
-export async function fetchRange(o: ShardFetch): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(o.length)
+export async function fetchRange(o: ShardFetch, into: Uint8Array): Promise<void> {
+  assert(into.length === o.length, 'room for the range')
   let filled = 0
   await streamRange(o, (part) => {
-    if (filled + part.length > bytes.length) {
+    if (filled + part.length > into.length) {
       throw new MoyaiError('PROTOCOL_VIOLATION', 'more bytes than were asked for')
     }
-    bytes.set(part, filled)
+    into.set(part, filled)
     filled += part.length
   })
-  return bytes
 }
 
 /** Like `fetchRange`, but keeps nothing: each verified part goes to `onPart`. */

@@ -43,7 +43,9 @@ export type StripeReaderComponents = {
 
 /** Bytes [start, start + bytes.length) of shard `index`. */
 type Columns = { index: number; start: number; bytes: Uint8Array }
-type Wanted = { index: number; start: number; length: number }
+/** `into`: where they go; memory of their own when absent. */
+type Wanted = { index: number; start: number; length: number; into?: Uint8Array }
+type Room = { bytes: Uint8Array<ArrayBuffer>; wanted: Required<Wanted>[] }
 type Attempt = { stripe: StripeDescriptor; patience: Patience; signal: AbortSignal }
 
 /**
@@ -77,7 +79,7 @@ export class StripeReader {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const rebuilt = await this.#fromWhole(stripe, range, signal)
     if (rebuilt !== undefined) return rebuilt
-    const wanted = shardRanges(stripe, range)
+    const { bytes, wanted } = roomFor(stripe, range)
     const found: Columns[] = []
     const tries: { patience: Patience; discover: boolean }[] = [
       { patience: BRISK, discover: false },
@@ -90,7 +92,7 @@ export class StripeReader {
       const missing = wanted.filter(({ index }) => !found.some((one) => one.index === index))
       try {
         found.push(...(await this.#attempt({ stripe, patience, signal }, missing, found)))
-        return assemble(stripe, range, found)
+        return assemble({ bytes, wanted }, found)
       } catch (error) {
         if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
         failure = toMoyaiError(error)
@@ -147,7 +149,7 @@ export class StripeReader {
       .filter((index) => !shards.has(index))
       .map((index): Wanted => ({ index, start: 0, length: shardLength }))
     if (lost.length > 0) found.push(...(await this.#rebuildAll(attempt, lost, found, new Map())))
-    return assemble(attempt.stripe, { offset: 0, length: k * shardLength }, found)
+    return assemble(roomFor(attempt.stripe, { offset: 0, length: k * shardLength }), found)
   }
 
   /**
@@ -175,7 +177,8 @@ export class StripeReader {
   /** One range of one shard, from the first of its holders that gives it. */
   async #fetch({ stripe, patience, signal }: Attempt, wanted: Wanted): Promise<Columns> {
     const { hosts, holders, health, clock } = this.#components
-    const { index, start, length } = wanted
+    const { index, start, length, into } = wanted
+    const bytes = into ?? new Uint8Array(length)
     const known = await holders.of(stripe, index)
     const reasons: string[] = []
     const isBrisk = patience === BRISK
@@ -187,7 +190,7 @@ export class StripeReader {
       try {
         const source = hosts.shards(host)
         const o = { source, stripe, index, offset: start, length, clock, patience, signal }
-        const bytes = await fetchRange(o)
+        await fetchRange(o, bytes)
         this.#bytesFetched += length
         health.worked(host)
         return { index, start, bytes }
@@ -207,10 +210,10 @@ export class StripeReader {
     found: Columns[],
     reasons: Map<number, string>,
   ): Promise<Columns[]> {
-    const rebuilt = lost.map(({ index, start, length }): Columns => ({
+    const rebuilt = lost.map(({ index, start, length, into }): Columns => ({
       index,
       start,
-      bytes: new Uint8Array(length),
+      bytes: into ?? new Uint8Array(length),
     }))
     const from = Math.min(...lost.map(({ start }) => start))
     const to = Math.max(...lost.map(({ start, length }) => start + length))
@@ -294,36 +297,34 @@ export class StripeReader {
   }
 }
 
-/** Which columns of which data shards make up the range of the pack. */
-function shardRanges(
+/**
+ * Room for a range of the pack, and the columns of data shards that belong into it. With a range
+ * that lies in one shard, as most do, and holders that answer, nothing is copied twice.
+ */
+function roomFor(
   stripe: StripeDescriptor,
   { offset, length }: { offset: number; length: number },
-): Wanted[] {
+): Room {
   const { k, shardLength } = stripe
   assert(length > 0 && offset >= 0 && offset + length <= k * shardLength, 'a range of the pack')
-  const wanted: Wanted[] = []
+  const bytes = new Uint8Array(length)
+  const wanted: Required<Wanted>[] = []
   for (let at = offset; at < offset + length;) {
     const index = Math.floor(at / shardLength)
     const end = Math.min(offset + length, (index + 1) * shardLength)
-    wanted.push({ index, start: at - index * shardLength, length: end - at })
+    const into = bytes.subarray(at - offset, end - offset)
+    wanted.push({ index, start: at - index * shardLength, length: end - at, into })
     at = end
   }
-  return wanted
+  return { bytes, wanted }
 }
 
-function assemble(
-  stripe: StripeDescriptor,
-  range: { offset: number; length: number },
-  found: readonly Columns[],
-): Uint8Array<ArrayBuffer> {
-  const wanted = shardRanges(stripe, range)
-  const bytes = new Uint8Array(range.length)
-  let filled = 0
-  for (const { index, start, length } of wanted) {
+/** The room with all of `found` in it. */
+function assemble({ bytes, wanted }: Room, found: readonly Columns[]): Uint8Array<ArrayBuffer> {
+  for (const { index, start, length, into } of wanted) {
     const columns = found.find((one) => one.index === index && one.start === start)
     assert(columns !== undefined && columns.bytes.length === length, 'every part was found')
-    bytes.set(columns.bytes, filled)
-    filled += length
+    if (columns.bytes !== into) into.set(columns.bytes)
   }
   return bytes
 }
