@@ -15,6 +15,7 @@ import {
 } from '@moyai/protocol'
 
 import { trimmed } from './allocator.ts'
+import type { BandwidthSettings } from './bandwidth-settings.ts'
 import type { CheckService } from './check/index.ts'
 import type { ControlHandlers } from './control-server/index.ts'
 import { eventStream } from './event-stream.ts'
@@ -36,6 +37,7 @@ export type HandlerComponents = {
   retrieve: RetrieveService
   check: CheckService
   status: StatusService
+  limits: BandwidthSettings
   clock: Clock
   vault: VaultState
   /** The pool's hosts for people; NO_POOL when this host is in none. */
@@ -52,7 +54,7 @@ export function controlHandlers(c: HandlerComponents): Required<ControlHandlers>
   return { ...poolHandlers(c), ...vaultHandlers(c) }
 }
 
-type PoolMethods = 'version' | 'status' | `pool.${'create' | 'invite' | 'join' | 'hosts'}`
+type PoolMethods = 'version' | 'status' | 'limit' | `pool.${'create' | 'invite' | 'join' | 'hosts'}`
 
 function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
   return {
@@ -66,6 +68,9 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     },
     async *status(_params, { signal }) {
       return c.status.status(signal)
+    },
+    async *limit(params) {
+      return c.limits.change(params)
     },
     async *'pool.create'({ name }) {
       return { pool: poolOf(await c.membership.createPool(name)) }

@@ -19,6 +19,8 @@ import { CheckService } from './check/index.ts'
 import { systemClock } from './clock.ts'
 import { loadCodec } from './codec.ts'
 import { controlHandlers } from './control-handlers.ts'
+import { Bandwidth } from './bandwidth/index.ts'
+import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { nodeDisk } from './file-system/index.ts'
@@ -105,13 +107,16 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
     },
     { database, ...effects },
   )
+  const bandwidth = new Bandwidth(config.network, effects.clock)
+  bandwidth.start()
+  stack.defer(() => bandwidth.stop())
   const network = await createNetwork(
     {
       seed: home.identitySeed,
       listen: config.network.listen,
       announce: config.network.announce,
     },
-    { membership, store: shards, ...effects },
+    { membership, store: shards, rates: bandwidth, ...effects },
   )
   membership.attach(network)
   stack.defer(() => network.stop())
@@ -120,7 +125,7 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   await membership.begin()
   const services = vaultServices(
     { home, database, logger, options },
-    { membership, network, shards },
+    { membership, network, shards, bandwidth },
   )
   stack.defer(() => services.retrieve.close())
   stack.defer(() => services.store.stop())
@@ -147,7 +152,12 @@ function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-type Pool = { membership: Membership; network: Network; shards: ShardStore }
+type Pool = {
+  membership: Membership
+  network: Network
+  shards: ShardStore
+  bandwidth: Bandwidth
+}
 
 type VaultServices = {
   store: StoreService
@@ -159,7 +169,7 @@ type VaultServices = {
 function vaultServices(base: Base, pool: Pool): VaultServices {
   const { home, database, logger } = base
   const { bundle } = home
-  const { membership, network, shards } = pool
+  const { membership, network, shards, bandwidth } = pool
   const clock = systemClock
   const self = toHex(network.self)
   const facts = (): HostFacts[] =>
@@ -208,6 +218,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const hosts = {
     hosts: () => network.peers().map((peer) => peer.host),
     shards: (host: string) => network.shards(host),
+    isHeldBack: () => bandwidth.download.isHolding,
   }
   const { log } = vault
   const retrieve = new RetrieveService(
@@ -239,6 +250,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     retrieve,
     check,
     status,
+    limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
     vault,
     clock,
     hosts: async () => {

@@ -52,6 +52,8 @@ export type CheckHosts = {
   /** The hosts of the pool but this one, hex ids. */
   hosts(): string[]
   shards(host: string): Pick<ShardClient, 'get' | 'stat' | 'inventory'>
+  /** As in `ShardHosts`. */
+  isHeldBack?(): boolean
 }
 
 export type CheckServiceOptions = { bundle: VaultBundle }
@@ -250,7 +252,9 @@ export class CheckService {
     try {
       const source = hosts.shards(claim.host)
       const range = { index: claim.index, offset: 0, length: stripe.shardLength }
-      await streamRange({ source, stripe, ...range, clock, patience: PATIENT, signal }, (part) => {
+      const isHeldBack = hosts.isHeldBack?.bind(hosts)
+      const how = { clock, patience: PATIENT, isHeldBack, signal }
+      await streamRange({ source, stripe, ...range, ...how }, (part) => {
         report.bytesRead += part.length
       })
       report.shardsRead += 1

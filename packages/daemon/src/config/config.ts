@@ -15,10 +15,12 @@ import {
   NAME_LENGTH_MAX,
   PLAN_SHARDS_MAX,
   printable,
+  toMoyaiError,
   type HostClass,
 } from '@moyai/protocol'
 import { parse, TomlError } from 'smol-toml'
 
+import { parseTimetable, type Timetable } from '../bandwidth/index.ts'
 import { nearest } from './nearest.ts'
 import { parseBytes } from './quantity.ts'
 
@@ -34,7 +36,13 @@ export type Config = {
   storage: { offerBytes: number; reserveBytes: number }
   /** `code` is undefined where the planner chooses. */
   store: { code: Code | undefined }
-  network: { listen: string[]; announce: string[]; peers: string[] }
+  network: {
+    listen: string[]
+    announce: string[]
+    peers: string[]
+    upload: Timetable
+    download: Timetable
+  }
   log: { level: LogLevel; fileBytesMax: number; filesMax: number }
 }
 
@@ -89,6 +97,15 @@ function codeText(value: unknown): string {
   if (value === 'auto') return value
   if (typeof value === 'string' && codeOf(value) !== undefined) return value
   return fail(`must be "auto", or a code such as "4+2" of at most ${PLAN_SHARDS_MAX} shards`)
+}
+
+function timetable(value: unknown): string {
+  if (typeof value !== 'string') return fail('must be a text such as "2MB/s Mon-Fri 08:00-19:00"')
+  try {
+    return parseTimetable(value).text
+  } catch (error) {
+    return fail(`cannot be read: ${toMoyaiError(error).message}`)
+  }
 }
 
 function addresses(value: unknown): string[] {
@@ -162,6 +179,19 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     absent: [],
     about: 'Hosts of the pool (addresses with `/p2p/…`) to ask when the database is lost.',
     check: addresses,
+  },
+  {
+    key: 'network.upload',
+    absent: 'unlimited',
+    about:
+      'How fast payload may leave: `unlimited`, or `2MB/s Mon-Fri 08:00-19:00, else unlimited`.',
+    check: timetable,
+  },
+  {
+    key: 'network.download',
+    absent: 'unlimited',
+    about: 'How fast payload may come in, written in the same way.',
+    check: timetable,
   },
   {
     key: 'log.level',
@@ -238,6 +268,8 @@ function build(values: ReadonlyMap<string, Value>): Config {
       listen: list('network.listen'),
       announce: list('network.announce'),
       peers: list('network.peers'),
+      upload: parseTimetable(text('network.upload')),
+      download: parseTimetable(text('network.download')),
     },
     log: {
       level: text('log.level') as LogLevel,

@@ -1,4 +1,5 @@
 /** Settings of this host. */
 
 export * from './config.ts'
+export { withSetting } from './edit-config.ts'
 export { parseBytes, parseDuration } from './quantity.ts'

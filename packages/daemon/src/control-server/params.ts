@@ -41,6 +41,7 @@ const SHAPES: Shapes = {
   'pool.invite': { uses: number, expiresSeconds: number },
   'pool.join': { token: text },
   'pool.hosts': {},
+  limit: { upload: optionalText, download: optionalText },
   store: {
     paths: texts,
     name: optionalText,
@@ -103,5 +104,5 @@ export function checkParams<M extends ControlMethod>(
       hint: 'the command and the daemon may be of different versions: restart the daemon',
     })
   }
-  return params as ControlMethods[M]['params']
+  return params
 }

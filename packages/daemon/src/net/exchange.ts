@@ -8,6 +8,7 @@
  */
 
 import { assert, MoyaiError } from '@moyai/protocol'
+import { paced, type Rates } from '../bandwidth/rate-limit.ts'
 import type { ByteBudget } from './budget.ts'
 import { decodeCredit, encodeCredit, type FrameHeader, type FrameType } from './frame.ts'
 import { decodeError, encodeError } from './lane-messages.ts'
@@ -31,6 +32,7 @@ export type ExchangeLink = {
   /** The peer's id in hex: owner of budget and of errors. */
   peer: string
   budget: ByteBudget
+  rates: Rates | undefined
   /** From the peer's HELLO: its longest DATA body, and the most credit that it grants. */
   frameBytesMax: number
   creditBytesMax: number
@@ -151,7 +153,8 @@ export class Exchange {
   async send(bytes: Uint8Array): Promise<boolean> {
     for (let offset = 0; offset < bytes.length;) {
       if (!(await this.wanted())) return false
-      const length = Math.min(bytes.length - offset, this.#sendCredit, this.#link.frameBytesMax)
+      const most = Math.min(bytes.length - offset, this.#sendCredit, this.#link.frameBytesMax)
+      const length = await paced(this.#link.rates?.upload, most, () => this.signal)
       this.#sendCredit -= length
       await this.#sendFrame('data', bytes.subarray(offset, offset + length))
       offset += length
@@ -287,8 +290,10 @@ export class Exchange {
     void this.#grantWhenPossible(wanted)
   }
 
-  async #grantWhenPossible(bytes: number): Promise<void> {
+  async #grantWhenPossible(wanted: number): Promise<void> {
+    let bytes = 0
     try {
+      bytes = await paced(this.#link.rates?.download, wanted, () => this.signal)
       await this.#link.budget.acquire(this.peer, bytes, this.signal)
     } catch {
       // Stopped while waiting for the budget: there is nothing to grant any more.
@@ -427,7 +432,8 @@ export class Exchange {
       this.#granted = 0
       if (this.#localOpen && this.role === 'requester' && this.#isAnswered()) {
         // Answered before all was sent: the rest is unwanted.
-        this.#closeUnwanted()
+        this.#localOpen = false
+        this.#tell('cancel', NOTHING)
       }
     } else if (!this.#localOpen && this.role === 'responder') {
       this.#lingeringSince ??= this.#link.now()
@@ -440,11 +446,6 @@ export class Exchange {
 
   #isAnswered(): boolean {
     return this.#error !== undefined || this.#response !== undefined
-  }
-
-  #closeUnwanted(): void {
-    this.#localOpen = false
-    this.#tell('cancel', NOTHING)
   }
 
   #tell(type: 'error' | 'cancel', body: Uint8Array): void {

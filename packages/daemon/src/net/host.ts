@@ -336,7 +336,11 @@ export class Host {
         requestsMax: stranger ? 1 : protocol.requestsMax,
         handler: (exchange) => this.#serve(protocol, exchange),
       },
-      { clock: this.#components.clock, budget: this.#serveBudget },
+      {
+        clock: this.#components.clock,
+        budget: this.#serveBudget,
+        rates: this.#components.rates,
+      },
     )
     this.#lanes.add(lane)
     this.#inbound.set(lane, { connection, protocol: protocol.id })
@@ -449,7 +453,11 @@ export class Host {
           limits: { requestBytesMax, responseBytesMax },
           requestsMax: protocol.requestsMax,
         },
-        { clock: this.#components.clock, budget: this.#fetchBudget },
+        {
+          clock: this.#components.clock,
+          budget: this.#fetchBudget,
+          rates: this.#components.rates,
+        },
       )
       this.#lanes.add(lane)
       void this.#follow(lane, connection, id)

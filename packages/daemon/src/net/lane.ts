@@ -20,6 +20,7 @@ import {
   type Clock,
 } from '@moyai/protocol'
 import { Uint8ArrayList } from 'uint8arraylist'
+import type { Rates } from '../bandwidth/rate-limit.ts'
 import type { ByteBudget } from './budget.ts'
 import { Exchange, type OutgoingFrame } from './exchange.ts'
 import {
@@ -62,7 +63,7 @@ export type LaneOptions = {
   handler?: ExchangeHandler
 }
 
-export type LaneComponents = { clock: Clock; budget: ByteBudget }
+export type LaneComponents = { clock: Clock; budget: ByteBudget; rates?: Rates | undefined }
 
 type Queued = { frame: OutgoingFrame; sent: PromiseWithResolvers<void> }
 
@@ -196,6 +197,7 @@ export class Lane {
     const link = {
       peer: this.peer,
       budget: this.#components.budget,
+      rates: this.#components.rates,
       frameBytesMax: this.#frameBytesMax,
       creditBytesMax: this.#creditBytesMax,
       now: () => this.#components.clock.monotonic(),

@@ -1,6 +1,7 @@
 /** What the network layer offers to the daemon's services, and what it asks of them. */
 
 import type { Clock, MoyaiError, Random } from '@moyai/protocol'
+import type { Rates } from '../bandwidth/rate-limit.ts'
 import type { Logger } from '../logger.ts'
 import type { Member, PeerState } from './peers.ts'
 import type { HeldShards } from './shard/handler.ts'
@@ -37,6 +38,8 @@ export type NetworkComponents = {
   membership: Membership
   /** Shards kept for others; without it this host serves none. */
   store?: HeldShards
+  /** Limits of bytes per second; none without. */
+  rates?: Rates
   logger?: Logger
 }
 

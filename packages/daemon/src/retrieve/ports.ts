@@ -39,6 +39,8 @@ export type ShardHosts = {
   hosts(): string[]
   /** Throws HOST_UNREACHABLE when there is no connection. */
   shards(host: string): ShardSource
+  /** True while this host's own bandwidth limit holds bytes back: then no other host is slow. */
+  isHeldBack?(): boolean
 }
 
 /** The reading half of `VaultIndex`. */

@@ -23,6 +23,8 @@ export type ShardFetch = {
   length: number
   clock: Clock
   patience: Patience
+  /** As `ShardHosts.isHeldBack`. */
+  isHeldBack?: (() => boolean) | undefined
   signal: AbortSignal
 }
 
@@ -58,7 +60,7 @@ export async function streamRange(
   const signal = AbortSignal.any([o.signal, stop.signal])
   const begun = clock.monotonic()
   const watch = { at: begun, total: deadline(begun, length, patience) }
-  const watching = watchStall(clock, watch, patience, stop)
+  const watching = watchStall(o, watch, stop)
   const { vault, pack, shardLength } = stripe
   let got = 0
   const range = { vault, pack, index, offset, length, root, shardLength, signal }
@@ -90,15 +92,19 @@ function deadline(begun: number, length: number, patience: Patience): number {
 }
 
 async function watchStall(
-  clock: Clock,
+  { clock, patience, isHeldBack }: ShardFetch,
   watch: { at: number; total: number },
-  patience: Patience,
   stop: AbortController,
 ): Promise<void> {
   try {
     for (;;) {
+      const before = clock.monotonic()
       await clock.sleep(TICK_MS, stop.signal)
       const now = clock.monotonic()
+      if (isHeldBack?.() === true) {
+        watch.at = now
+        watch.total += now - before
+      }
       if (now - watch.at < patience.stallMs && now < watch.total) continue
       stop.abort(new MoyaiError('TIMED_OUT', 'the host is too slow'))
       return

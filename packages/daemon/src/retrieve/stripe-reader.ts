@@ -189,8 +189,9 @@ export class StripeReader {
       }
       try {
         const source = hosts.shards(host)
-        const o = { source, stripe, index, offset: start, length, clock, patience, signal }
-        await fetchRange(o, bytes)
+        const isHeldBack = hosts.isHeldBack?.bind(hosts)
+        const what = { source, stripe, index, offset: start, length }
+        await fetchRange({ ...what, clock, patience, isHeldBack, signal }, bytes)
         this.#bytesFetched += length
         health.worked(host)
         return { index, start, bytes }

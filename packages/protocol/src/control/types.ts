@@ -295,6 +295,14 @@ export type CheckSummary = {
 export type VersionResult = { version: string; protocol: number; node: string; pid: number }
 
 /** Every method with what it takes, tells underway and returns. */
+export type LimitParams = {
+  /** New timetables (docs/reference/config.md); what is absent stays. */
+  upload?: string
+  download?: string
+}
+/** `text`: the timetable; `now`: bytes per second that it says now, null for no limit. */
+export type LimitResult = Record<'upload' | 'download', { text: string; now: number | null }>
+
 export type ControlMethods = {
   version: { params: Record<string, never>; event: never; result: VersionResult }
   status: { params: Record<string, never>; event: never; result: StatusResult }
@@ -302,6 +310,7 @@ export type ControlMethods = {
   'pool.invite': { params: PoolInviteParams; event: never; result: PoolInviteResult }
   'pool.join': { params: PoolJoinParams; event: never; result: PoolJoinResult }
   'pool.hosts': { params: Record<string, never>; event: never; result: PoolHostsResult }
+  limit: { params: LimitParams; event: never; result: LimitResult }
   store: { params: StoreParams; event: StoreStatusEvent | ItemErrorEvent; result: StoreSummary }
   retrieve: {
     params: RetrieveParams

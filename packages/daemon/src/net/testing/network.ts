@@ -13,6 +13,7 @@ import {
   type Signer,
   type StripeDescriptor,
 } from '@moyai/protocol'
+import type { Rates } from '../../bandwidth/rate-limit.ts'
 import { systemClock } from '../../clock.ts'
 import { SeededRandom } from '../../random.ts'
 import { createNetwork, type InspectableNetwork } from '../index.ts'
@@ -61,13 +62,19 @@ export type TestHost = AsyncDisposable & {
 /** A host that is built but not started, so that protocols can be registered. */
 export async function buildHost(
   seed: number,
-  o: { clock?: Clock; listen?: string[]; membership?: TestMembership } = {},
+  o: { clock?: Clock; listen?: string[]; membership?: TestMembership; rates?: Rates } = {},
 ): Promise<TestHost> {
   const membership = o.membership ?? new TestMembership()
   const store = new MemoryShards()
   const network = await createNetwork(
     { seed: seedOf(seed), listen: o.listen ?? ['/ip4/127.0.0.1/tcp/0'] },
-    { clock: o.clock ?? systemClock, random: new SeededRandom(seed), membership, store },
+    {
+      clock: o.clock ?? systemClock,
+      random: new SeededRandom(seed),
+      membership,
+      store,
+      ...(o.rates === undefined ? {} : { rates: o.rates }),
+    },
   )
   const violations: Violation[] = []
   network.onViolation((violation) => violations.push(violation))
