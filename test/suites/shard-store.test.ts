@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 
-import { toHex } from '@moyai/protocol'
-import type { Random } from '@moyai/protocol'
+import { ed25519Signer, toHex } from '@moyai/protocol'
+import type { Random, Signer } from '@moyai/protocol'
 import { FaultyDisk, SimulatedDisk, nodeDisk, openShardStore } from '@moyai/daemon'
 import type { Disk, ShardId, ShardStore } from '@moyai/daemon'
 import { fails, idOf, listAll, shardStoreSuite, store, testStripe } from './shard-store-suite.ts'
@@ -220,6 +220,40 @@ void describe('space', () => {
     await assert.rejects(store(again, testStripe(9), { index: 0 }), fails('QUOTA'))
     const held = await listAll(again)
     assert.equal(held.length, 3)
+  })
+
+  void test('goal: vaults that belong together keep to their quota, others are not touched', async () => {
+    const shards = await open(new SimulatedDisk(), '/shards')
+    const [one, two, other] = [1, 2, 3].map((seed) => ed25519Signer(new Uint8Array(32).fill(seed)))
+    assert.ok(one !== undefined && two !== undefined && other !== undefined)
+    const quota = { vaults: [one.publicKey, two.publicKey], bytes: 3 * 70_000 }
+    const put = async (seed: number, signer: Signer): Promise<void> => {
+      const { envelope, shards: payloads } = testStripe(seed, { signer })
+      const begun = await shards.put({ envelope, index: 0, ...(signer === other ? {} : { quota }) })
+      assert.ok(!begun.had)
+      await begun.writer.write(payloads[0] as Uint8Array)
+      await begun.writer.commit()
+      await begun.writer.abort()
+    }
+    const six = [0, 1, 2, 3, 4, 5].map((seed) => put(seed, seed % 2 === 0 ? one : two))
+    const results = await Promise.allSettled(six)
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 3)
+    await put(7, other)
+    const again = testStripe(8, { signer: one })
+    await assert.rejects(shards.put({ ...again, index: 0, quota }), fails('QUOTA'))
+    const both = (await shards.usedBytes(one.publicKey)) + (await shards.usedBytes(two.publicKey))
+    assert.ok(both > 0 && both <= quota.bytes)
+    assert.equal(both + (await shards.usedBytes(other.publicKey)), await shards.usedBytes())
+  })
+
+  void test('goal: what is free is the lesser of quota and disk', async () => {
+    const disk = new SimulatedDisk({ capacityBytes: 400_000 })
+    const small = await open(disk, '/shards', { quotaBytes: 100_000 })
+    assert.equal(await small.freeBytes(), 100_000)
+    await store(small, testStripe(1), { index: 0 })
+    assert.equal(await small.freeBytes(), 100_000 - (await small.usedBytes()))
+    const full = await open(disk, '/shards', { reserveBytes: 390_000 })
+    assert.equal(await full.freeBytes(), 0)
   })
 
   void test('goal: the reserve of the disk is never used', async () => {

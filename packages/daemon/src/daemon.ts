@@ -25,6 +25,7 @@ import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
+import { Ledger, vaultQuota, withLedger } from './ledger/index.ts'
 import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
 import { Membership } from './membership/index.ts'
 import { createNetwork, type Network } from './net/index.ts'
@@ -107,6 +108,7 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
     },
     { database, ...effects },
   )
+  const self = toHex(identity.publicKey)
   const bandwidth = new Bandwidth(config.network, effects.clock)
   bandwidth.start()
   stack.defer(() => bandwidth.stop())
@@ -116,16 +118,31 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
       listen: config.network.listen,
       announce: config.network.announce,
     },
-    { membership, store: shards, rates: bandwidth, ...effects },
+    {
+      membership,
+      store: shards,
+      quotaOf: (vault) => vaultQuota(membership.state(), self, vault),
+      rates: bandwidth,
+      ...effects,
+    },
   )
   membership.attach(network)
   stack.defer(() => network.stop())
   await network.start()
   stack.defer(() => membership.stop())
   await membership.begin()
+  const ledger = new Ledger(self, {
+    network,
+    shards,
+    pool: () => membership.state(),
+    clock: effects.clock,
+    logger,
+  })
+  ledger.start()
+  stack.defer(() => ledger.stop())
   const services = vaultServices(
     { home, database, logger, options },
-    { membership, network, shards, bandwidth },
+    { membership, network, shards, bandwidth, ledger },
   )
   stack.defer(() => services.retrieve.close())
   stack.defer(() => services.store.stop())
@@ -157,6 +174,7 @@ type Pool = {
   network: Network
   shards: ShardStore
   bandwidth: Bandwidth
+  ledger: Ledger
 }
 
 type VaultServices = {
@@ -169,15 +187,16 @@ type VaultServices = {
 function vaultServices(base: Base, pool: Pool): VaultServices {
   const { home, database, logger } = base
   const { bundle } = home
-  const { membership, network, shards, bandwidth } = pool
+  const { membership, network, shards, bandwidth, ledger } = pool
   const clock = systemClock
   const self = toHex(network.self)
   const facts = (): HostFacts[] =>
-    hostFacts({ self, state: membership.requireState(), peers: network.peers() })
+    hostFacts({ self, state: membership.requireState(), peers: network.peers(), ledger })
   const storePool: StorePool = {
     self,
     hosts: facts,
     policy: () => effectivePolicy(facts(), DEFAULT_POLICY),
+    nameOf: (host) => membership.state()?.hosts.get(host)?.name ?? host.slice(0, 8),
   }
   const index = new VaultIndex(database)
   const hasher = loadHasher()
@@ -218,7 +237,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const hosts = {
     hosts: () => network.peers().map((peer) => peer.host),
     shards: (host: string) => network.shards(host),
-    isHeldBack: () => bandwidth.download.isHolding,
+    isHeldBack: () => network.isReceivingHeldBack(),
   }
   const { log } = vault
   const retrieve = new RetrieveService(
@@ -256,8 +275,10 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     hosts: async () => {
       const state = membership.requireState()
       const used = new Map([[self, await shards.usedBytes()]])
-      const view = { self, state, peers: network.peers() }
-      return { pool: { id: toHex(state.id), name: state.name }, hosts: hostStatuses(view, used) }
+      await ledger.refresh()
+      const view = { self, state, peers: network.peers(), ledger }
+      const statuses = await withLedger(hostStatuses(view, used), ledger)
+      return { pool: { id: toHex(state.id), name: state.name }, hosts: statuses }
     },
     logger,
   })

@@ -256,3 +256,19 @@ assert(
   HOST_CLAIM_BYTES_MAX + DELEGATION_BYTES_MAX + KIB <= STATEMENT_BYTES_MAX,
   'a claim and a delegation fit a statement',
 )
+
+// ---- give and take ------------------------------------------------------------------------------
+
+/**
+ * How much more than what it gives an organisation may take: with parity a stored byte takes 1.75
+ * to 3, so that whoever offers a disk can store about as much; and no placement is quite even.
+ */
+export const QUOTA_SLACK = 3
+/**
+ * What everybody may keep at every host: a newcomer who has not set up his disk yet can try it, and
+ * forty such hosts take 2.5 GiB.
+ */
+export const QUOTA_BYTES_MIN: number = 64 * 1024 * 1024
+
+/** A message of `/moyai/ledger/1`: seven numbers with their names take less than 200 bytes. */
+export const LEDGER_BYTES_MAX = 512

@@ -85,6 +85,24 @@ export function hostTable(hosts: readonly HostStatus[], nowMs: number): string {
   )
 }
 
+/** Who keeps how much for whom, seen from this host. */
+function ledgerTable(hosts: readonly HostStatus[]): string {
+  const bytes = (value: number | null | undefined): string =>
+    value === null || value === undefined ? '?' : formatBytes(value)
+  return table(
+    ['host', 'has free', 'keeps for us', 'at most', 'we keep for it'],
+    hosts
+      .filter((host) => host.state !== 'self')
+      .map((host) => [
+        host.name,
+        bytes(host.free),
+        bytes(host.used),
+        host.quota === null && host.free !== null ? 'its room' : bytes(host.quota),
+        bytes(host.kept),
+      ]),
+  )
+}
+
 /** `3 min ago`, `never`. */
 export function ago(iso: string | null, nowMs: number): string {
   if (iso === null) return 'never'
@@ -104,6 +122,11 @@ export const hostsCommand: Command = {
     const result = await daemonOf(context).call('pool.hosts', {}, context)
     context.output.line(`Pool ${result.pool.name}, ${count(result.hosts.length, 'host')}`)
     context.output.line(hostTable(result.hosts, Date.now()))
+    if (result.hosts.length > 1) {
+      context.output.line('')
+      context.output.line('Give and take (spec/quota.md):')
+      context.output.line(ledgerTable(result.hosts))
+    }
     context.output.message({ message_type: 'summary', ...result })
     return 0
   },

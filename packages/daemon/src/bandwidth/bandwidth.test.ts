@@ -1,4 +1,4 @@
-/** Timetables and the clock: limits come and go with the hours, and at once when they are changed. */
+/** Timetables and the clock: limits come and go with the hours, and at once when changed. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -61,7 +61,7 @@ test('goal: what cannot be read is refused with what is wrong with it', () => {
   }
 })
 
-test('goal: any text is a timetable or a usage error', () => {
+test('goal: whatever the text, it is a timetable or a usage error', () => {
   const words = ['1MB/s', 'unlimited', 'else', 'Mon', 'Mon-Fri', '08:00-19:00', ',', '-', '22:00']
   const texts = fc.oneof(
     fc.string({ maxLength: 60 }),

@@ -54,13 +54,13 @@ class PoolNetwork implements InspectableNetwork {
   constructor(host: Host, components: NetworkComponents) {
     this.#host = host
     this.#components = components
-    const { store, membership, clock } = components
+    const { store, membership, clock, quotaOf } = components
     const serve =
       store === undefined
         ? async (): Promise<void> => {
             throw new MoyaiError('STORE_OFFLINE', 'this host keeps no shards')
           }
-        : shardHandler({ store, membership, clock, signer: host.signer })
+        : shardHandler({ store, membership, clock, signer: host.signer, quotaOf })
     host.register({
       id: SHARD_PROTOCOL,
       handler: serve,
@@ -174,6 +174,14 @@ class PoolNetwork implements InspectableNetwork {
     }
     const { responseBytesMax } = known
     return { message, request: messageHead(message), responseBytesMax, budget: this.#messageBudget }
+  }
+
+  isSendingHeldBack(): boolean {
+    return this.#components.rates?.upload.isHolding === true
+  }
+
+  isReceivingHeldBack(): boolean {
+    return this.#components.rates?.download.isHolding === true
   }
 
   get usage(): InspectableNetwork['usage'] {

@@ -3,6 +3,7 @@
 import type { Clock, MoyaiError, Random } from '@moyai/protocol'
 import type { Rates } from '../bandwidth/rate-limit.ts'
 import type { Logger } from '../logger.ts'
+import type { VaultQuota } from '../shard-store/index.ts'
 import type { Member, PeerState } from './peers.ts'
 import type { HeldShards } from './shard/handler.ts'
 
@@ -38,6 +39,8 @@ export type NetworkComponents = {
   membership: Membership
   /** Shards kept for others; without it this host serves none. */
   store?: HeldShards
+  /** What a vault (hex) may take of `store`; undefined for as much as there is room. */
+  quotaOf?: (vault: string) => VaultQuota | undefined
   /** Limits of bytes per second; none without. */
   rates?: Rates
   logger?: Logger
@@ -138,6 +141,9 @@ export interface Network {
   peers(): PeerState[]
   /** HOST_UNREACHABLE when the host is not connected. */
   shards(host: string): ShardClient
+  /** True while the limit of this direction holds payload back. */
+  isSendingHeldBack(): boolean
+  isReceivingHeldBack(): boolean
   /** Serves small requests under a libp2p protocol id such as `/moyai/sync/1`. */
   registerProtocol(id: string, handler: MessageHandler, options?: MessageProtocolOptions): void
   /** Asks a member over a persistent lane; `protocol` must be registered here, too. */

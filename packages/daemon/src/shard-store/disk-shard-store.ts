@@ -17,7 +17,14 @@ import { KeyedLock } from './keyed-lock.ts'
 import { ShardListing } from './shard-listing.ts'
 import { fileName, packFolder, shardPath, vaultFolder } from './shard-names.ts'
 import { openShardFile, verifyShard } from './shard-reader.ts'
-import type { ShardId, ShardPage, ShardPut, ShardReader, ShardStore } from './shard-store.ts'
+import type {
+  ShardId,
+  ShardPage,
+  ShardPut,
+  ShardReader,
+  ShardStore,
+  VaultQuota,
+} from './shard-store.ts'
 import { TemporaryShard } from './shard-writer.ts'
 import { adoptIdentity, checkIdentity } from './store-identity.ts'
 
@@ -55,6 +62,30 @@ type Place = {
   leave(): void
 }
 
+/** Bytes by the vault's folder, and their sum. */
+class ByVault {
+  readonly #bytes: Map<string, number>
+  #total: number
+
+  constructor(bytes: ReadonlyMap<string, number> = new Map()) {
+    this.#bytes = new Map(bytes)
+    this.#total = [...bytes.values()].reduce((sum, one) => sum + one, 0)
+  }
+
+  get total(): number {
+    return this.#total
+  }
+
+  of(vault: Uint8Array): number {
+    return this.#bytes.get(vaultFolder(vault)) ?? 0
+  }
+
+  add(vault: Uint8Array, bytes: number): void {
+    this.#bytes.set(vaultFolder(vault), this.of(vault) + bytes)
+    this.#total += bytes
+  }
+}
+
 class DiskShardStore implements ShardStore {
   readonly #o: ShardStoreOptions
   readonly #id: Uint8Array
@@ -65,9 +96,10 @@ class DiskShardStore implements ShardStore {
   /** Shards that somebody writes, by path. */
   readonly #writing = new Map<string, { count: number; contended: boolean }>()
   #writersReserved = 0
-  #reservedBytes = 0
-  #usedBytes: number | undefined
-  #counting: Promise<number> | undefined
+  /** Bytes of files that are being written and of those that are there, by the vault's folder. */
+  readonly #reserved = new ByVault()
+  #used: ByVault | undefined
+  #counting: Promise<ByVault> | undefined
   #guarding: Promise<void> | undefined
   #swept = false
   #temporaryCount = 0
@@ -95,6 +127,7 @@ class DiskShardStore implements ShardStore {
     envelope: Uint8Array
     index: number
     descriptor?: StripeDescriptor
+    quota?: VaultQuota | undefined
   }): Promise<ShardPut> {
     this.#checkOpen()
     this.#folders.check()
@@ -118,12 +151,12 @@ class DiskShardStore implements ShardStore {
       place.isFree = state === 'absent'
       const fileLength =
         shardPayloadOffset({ envelopeLength: envelope.length, shardLength }) + shardLength
-      await this.#reserve(fileLength)
+      await this.#reserve(vault, fileLength, o.quota)
       try {
         const shard = { id, envelope, descriptor, fileLength, place }
         return { had: false, writer: await this.#newWriter(shard) }
       } catch (error) {
-        this.#giveBack(fileLength)
+        this.#giveBack(vault, fileLength)
         throw error
       }
     } catch (error) {
@@ -202,9 +235,21 @@ class DiskShardStore implements ShardStore {
     return found
   }
 
-  async usedBytes(): Promise<number> {
+  async usedBytes(vault?: Uint8Array): Promise<number> {
+    const used = await this.#usage()
+    return vault === undefined ? used.total : used.of(vault)
+  }
+
+  async freeBytes(): Promise<number> {
+    const { disk, root, quotaBytes, reserveBytes } = this.#o
+    const used = await this.#usage()
+    const free = await disk.freeBytes(root)
+    return Math.max(0, Math.min(quotaBytes - used.total, free - reserveBytes))
+  }
+
+  async #usage(): Promise<ByVault> {
     this.#checkOpen()
-    if (this.#usedBytes !== undefined) return this.#usedBytes
+    if (this.#used !== undefined) return this.#used
     await this.#guard()
     this.#counting ??= this.#count()
     return this.#counting
@@ -215,11 +260,11 @@ class DiskShardStore implements ShardStore {
     await Promise.all([...this.#writers].map((writer) => writer.abort()))
   }
 
-  async #count(): Promise<number> {
+  async #count(): Promise<ByVault> {
     try {
       // No shard can come in meanwhile: `put` waits for this.
-      this.#usedBytes = await this.#listing.bytes()
-      return this.#usedBytes
+      this.#used = new ByVault(await this.#listing.bytes())
+      return this.#used
     } finally {
       this.#counting = undefined
     }
@@ -297,29 +342,42 @@ class DiskShardStore implements ShardStore {
     await this.#folders.syncFolder(folder)
   }
 
-  async #reserve(fileLength: number): Promise<void> {
+  async #reserve(
+    vault: Uint8Array,
+    fileLength: number,
+    quota: VaultQuota | undefined,
+  ): Promise<void> {
     const { disk, root, quotaBytes, reserveBytes } = this.#o
-    await this.usedBytes()
+    const used = await this.#usage()
     const free = await disk.freeBytes(root)
     // From here to the end nothing is awaited: two callers cannot both take the last room.
     this.#checkOpen()
     if (this.#writersReserved >= WRITERS_MAX) {
       throw new MoyaiError('BUSY', `${WRITERS_MAX} shards are being written`)
     }
-    const planned = this.#reservedBytes + fileLength
-    if ((this.#usedBytes ?? 0) + planned > quotaBytes) {
+    const planned = this.#reserved.total + fileLength
+    if (used.total + planned > quotaBytes) {
       throw new MoyaiError('QUOTA', 'the space offered here is used up')
+    }
+    if (quota !== undefined) {
+      const held = (one: Uint8Array): number => used.of(one) + this.#reserved.of(one)
+      const taken = quota.vaults.reduce((sum, one) => sum + held(one), fileLength)
+      if (taken > quota.bytes) {
+        throw new MoyaiError('QUOTA', 'your share of this host is used up', {
+          hint: 'offer more space to the pool to get more of it (storage.offer in config.toml)',
+        })
+      }
     }
     if (free - planned < reserveBytes) {
       throw new MoyaiError('NO_SPACE', 'the disk is full up to its reserve')
     }
     this.#writersReserved++
-    this.#reservedBytes = planned
+    this.#reserved.add(vault, fileLength)
   }
 
-  #giveBack(fileLength: number): void {
+  #giveBack(vault: Uint8Array, fileLength: number): void {
     this.#writersReserved--
-    this.#reservedBytes -= fileLength
+    this.#reserved.add(vault, -fileLength)
   }
 
   async #newWriter(o: {
@@ -348,7 +406,7 @@ class DiskShardStore implements ShardStore {
         },
         discard: async () => {
           this.#writers.delete(writer)
-          this.#giveBack(o.fileLength)
+          this.#giveBack(o.id.vault, o.fileLength)
           o.place.leave()
           if (isMoved) return
           try {
@@ -381,7 +439,7 @@ class DiskShardStore implements ShardStore {
         const replaced = isFree ? 0 : await this.#sizeOf(id)
         await this.#inFolder(parts, (folder) => disk.rename(o.path, `${folder}/${fileName(id)}`))
         o.moved()
-        this.#usedBytes = (this.#usedBytes ?? 0) + o.fileLength - replaced
+        this.#used?.add(id.vault, o.fileLength - replaced)
       }
       const folder = await this.#folders.ensure(this.#o.root, parts)
       await this.#folders.syncFolder(folder)

@@ -12,4 +12,5 @@ export type {
   ShardReader,
   ShardStore,
   ShardWriter,
+  VaultQuota,
 } from './shard-store.ts'

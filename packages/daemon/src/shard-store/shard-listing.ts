@@ -63,20 +63,25 @@ export class ShardListing {
       .sort((a, b) => a - b)
   }
 
-  /** Bytes of all shard files. */
-  async bytes(): Promise<number> {
-    let sum = 0
-    let batch: Promise<number | undefined>[] = []
+  /** Bytes of all shard files, by the vault's folder. */
+  async bytes(): Promise<Map<string, number>> {
+    const sums = new Map<string, number>()
+    let batch: { vault: string; size: Promise<number | undefined> }[] = []
     const add = async (): Promise<void> => {
-      for (const size of await Promise.all(batch)) sum += size ?? 0
+      for (const { vault, size } of batch) {
+        sums.set(vault, (sums.get(vault) ?? 0) + ((await size) ?? 0))
+      }
       batch = []
     }
-    for await (const { path } of this.#files({ from: undefined, only: undefined })) {
-      batch.push(this.#sizeOf(path))
+    for await (const { vault, path } of this.#files({ from: undefined, only: undefined })) {
+      const size = this.#sizeOf(path)
+      // awaited in order below: one that fails earlier must not count as unhandled until then
+      size.catch(() => undefined)
+      batch.push({ vault, size })
       if (batch.length === SIZES_AT_ONCE) await add()
     }
     await add()
-    return sum
+    return sums
   }
 
   /** All shard files from a place on, sorted. */

@@ -70,15 +70,23 @@ export type ShardPage = {
   next?: Uint8Array
 }
 
+/** What vaults that belong together may take here: `bytes` of shard files in all. */
+export type VaultQuota = { vaults: readonly Uint8Array[]; bytes: number }
+
 export interface ShardStore {
   /**
    * Begins to take shard `index` of the stripe that `envelope` describes. Whether its vault may
    * store here is decided above; `descriptor`, if that has verified the envelope already, is what
-   * `openStripe` gave for it. A damaged file of that shard is replaced by `commit`. What
-   * `openStripe` throws; MALFORMED for an index beyond the stripe; QUOTA, NO_SPACE, BUSY,
-   * STORE_TAINTED.
+   * `openStripe` gave for it. A damaged file of that shard is replaced by `commit`. `quota` is that
+   * of its vault, on top of the store's own. What `openStripe` throws; MALFORMED for an index beyond
+   * the stripe; QUOTA, NO_SPACE, BUSY, STORE_TAINTED.
    */
-  put(o: { envelope: Uint8Array; index: number; descriptor?: StripeDescriptor }): Promise<ShardPut>
+  put(o: {
+    envelope: Uint8Array
+    index: number
+    descriptor?: StripeDescriptor
+    quota?: VaultQuota | undefined
+  }): Promise<ShardPut>
   /**
    * True when the shard's file is here, its header right and its length whole. The payload is not
    * read.
@@ -99,8 +107,10 @@ export interface ShardStore {
     vault: Uint8Array
     pack: Uint8Array
   }): Promise<{ index: number; envelope: Uint8Array }[]>
-  /** Bytes of all shard files, damaged ones included. */
-  usedBytes(): Promise<number>
+  /** Bytes of all shard files, damaged ones included; of one vault, or of all. */
+  usedBytes(vault?: Uint8Array): Promise<number>
+  /** Bytes that shards may still take: of the quota, and of the disk without its reserve. */
+  freeBytes(): Promise<number>
   /** Aborts what is under way and refuses everything from then on. */
   close(): Promise<void>
 }

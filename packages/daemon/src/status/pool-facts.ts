@@ -5,6 +5,7 @@
 
 import type { HostCertificate, HostFacts, HostStatus, PoolState } from '@moyai/protocol'
 
+import type { Ledger, LedgerEntry } from '../ledger/index.ts'
 import type { PeerState } from '../net/index.ts'
 
 export type PoolView = {
@@ -12,6 +13,8 @@ export type PoolView = {
   self: string
   state: PoolState
   peers: readonly PeerState[]
+  /** What hosts said about their space. */
+  ledger?: Pick<Ledger, 'of'>
 }
 
 function peersByHost(view: PoolView): Map<string, PeerState> {
@@ -19,8 +22,8 @@ function peersByHost(view: PoolView): Map<string, PeerState> {
 }
 
 /**
- * Every certified host, this one included. `freeBytes` is what the host offers: how much of it is
- * left only the host knows, and it refuses when it is full.
+ * Every certified host, this one included. `freeBytes` is what the host said that this vault may
+ * still take there, or before it did what it offers; it refuses when it is full.
  */
 export function hostFacts(view: PoolView): HostFacts[] {
   const peers = peersByHost(view)
@@ -30,8 +33,14 @@ export function hostFacts(view: PoolView): HostFacts[] {
     site: host.site,
     provider: host.provider,
     online: id === view.self || peers.get(id)?.connected === true,
-    freeBytes: host.offeredBytes,
+    freeBytes: freeBytes(view.ledger?.of(id), host.offeredBytes),
   }))
+}
+
+function freeBytes(entry: LedgerEntry | undefined, offered: number): number {
+  if (entry === undefined) return offered
+  const { free, kept, quota } = entry
+  return Math.max(0, Math.min(free, (quota ?? Number.POSITIVE_INFINITY) - kept))
 }
 
 function toText(org: Uint8Array): string {

@@ -8,6 +8,8 @@ import type { ShardClient } from '../net/types.ts'
 export type StoreNetwork = {
   /** HOST_UNREACHABLE when the host (hex) is not connected. */
   shards(host: string): Pick<ShardClient, 'put' | 'get' | 'stat' | 'inventory'>
+  /** True while this host's own bandwidth limit holds payload back: then no other host is slow. */
+  isSendingHeldBack?(): boolean
   on(event: 'peer:up' | 'peer:down', listener: (host: string) => void): () => void
 }
 
@@ -18,6 +20,8 @@ export type StorePool = {
   /** All certified hosts, this one included, online or not. NO_POOL when this host is in none. */
   hosts(): HostFacts[]
   policy(): Policy
+  /** Short name of a host (hex). */
+  nameOf?(host: string): string
 }
 
 /** What became of an appended entry. */

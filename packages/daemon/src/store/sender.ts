@@ -29,8 +29,12 @@ const PACKS_MAX = 3
 /** How long a pack below the minimum waits for hosts to come back. */
 export const PATIENCE_MS = 15_000
 const RETRY_MS = 500
-/** One shard may take this long whatever happens: 4 MiB at 16 KiB/s. */
+/**
+ * One shard may take this long whatever happens, 4 MiB at 16 KiB/s, while no limit of this host's
+ * own holds it back.
+ */
 const PUT_MS_MAX = 300_000
+const PUT_WATCH_MS = 5_000
 
 export type SenderOptions = {
   outbox: string
@@ -53,8 +57,8 @@ export type SendResult = {
   payloadBytes: number
   /** Hosts that its code takes to be durable. */
   needed: number
-  /** Hosts that have no room left. */
-  full: number
+  /** Hosts (hex) that have no room left for this vault. */
+  full: ReadonlySet<string>
 }
 
 type Shipment = {
@@ -82,7 +86,7 @@ export class Sender {
    * MALFORMED …) are thrown: it is torn.
    */
   async send(pack: Uint8Array, o: { patient: boolean; signal: AbortSignal }): Promise<SendResult> {
-    const { index, hasher, clock } = this.#components
+    const { index, hasher, clock, pool } = this.#components
     await using file = await OutboxFile.open(this.#options.outbox, pack, hasher)
     const known = (await index.holders(pack)).filter((holder) => holder.receipt !== undefined)
     const placed = new Map(known.map((holder) => [holder.index, holder]))
@@ -98,7 +102,11 @@ export class Sender {
       shipment.avoid = new Set(this.#full)
     }
     const durable = placed.size >= minimum
-    const full = this.#full.size
+    const full = new Set(this.#full)
+    for (const host of pool.hosts()) {
+      const isFull = host.online && host.freeBytes < descriptor.shardLength
+      if (isFull && host.id !== pool.self) full.add(host.id)
+    }
     const missing = descriptor.k + descriptor.m - placed.size
     if (durable) await this.#record(shipment, missing)
     if (durable && missing === 0) await recycleOutboxPack(this.#options.outbox, pack)
@@ -142,12 +150,13 @@ export class Sender {
     const { file, placed, avoid } = shipment
     const { index, host } = target
     let sent = 0
+    const over = new AbortController()
     try {
       const answer = await network.shards(host).put({
         envelope: file.envelope,
         index,
         payload: () => counted(file.shard(index), (bytes) => (sent += bytes)),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(PUT_MS_MAX)]),
+        signal: AbortSignal.any([signal, this.#tooLate(over.signal)]),
       })
       checkReceipt(answer.receipt, { descriptor: file.descriptor, ...target })
       placed.set(index, { index, host, receipt: answer.receipt })
@@ -161,7 +170,29 @@ export class Sender {
       const pack = toHex(file.descriptor.pack)
       logger.warn({ host, pack, index, error: describe(error) }, 'shard not accepted')
       if (isMoyaiError(error, 'HASH_MISMATCH', 'TRUNCATED')) await file.verify(index)
+    } finally {
+      over.abort()
     }
+  }
+
+  /** Aborts when a shard took longer than PUT_MS_MAX, unless `over` does first. */
+  #tooLate(over: AbortSignal): AbortSignal {
+    const late = new AbortController()
+    void this.#watch(late, over)
+    return late.signal
+  }
+
+  async #watch(late: AbortController, over: AbortSignal): Promise<void> {
+    const { clock, network } = this.#components
+    try {
+      for (let left = PUT_MS_MAX; left > 0;) {
+        await clock.sleep(PUT_WATCH_MS, over)
+        if (network.isSendingHeldBack?.() !== true) left -= PUT_WATCH_MS
+      }
+    } catch {
+      return // the shard is there, or was refused
+    }
+    late.abort(new MoyaiError('TIMED_OUT', 'the host takes the shard too slowly'))
   }
 
   async #record(shipment: Shipment, missing: number): Promise<void> {
@@ -228,16 +259,23 @@ export function onlineHolders(hosts: readonly HostFacts[], self: string): number
  * What a store fails with when a pack cannot reach its minimum of holders; `full` hosts have no
  * room.
  */
-export function tooFewHosts(pool: StorePool, full: number): MoyaiError {
+export function tooFewHosts(pool: StorePool, full: ReadonlySet<string>): MoyaiError {
   const hosts = pool.hosts()
   const others = hosts.length - 1
   const online = onlineHolders(hosts, pool.self)
-  const data = { online, full, hosts: others }
-  if (full > 0) {
+  const names = [...full].map((host) => pool.nameOf?.(host) ?? host.slice(0, 8)).sort()
+  const data = { online, full: names, hosts: others }
+  if (full.size > 0) {
     return new MoyaiError(
       'NO_SPACE',
-      `${full} of ${online} reachable hosts have no room left; nothing was committed`,
-      { hint: 'offer more space on them, or add a host to the pool', data },
+      `${full.size} of ${online} reachable hosts have no room left for this vault ` +
+        `(${names.join(', ')}); nothing was committed`,
+      {
+        hint:
+          'offer more space, there or here: a host may take what it gives ' +
+          '(moyai pool hosts shows both); or add a host to the pool',
+        data,
+      },
     )
   }
   return new MoyaiError(

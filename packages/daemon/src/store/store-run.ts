@@ -236,7 +236,7 @@ export class StoreRun {
     await clock.sleep(this.#options.patienceMs ?? PATIENCE_MS, either).catch(() => undefined)
     unlisten()
     this.#context.signal.throwIfAborted()
-    if (this.#online() < needed) throw tooFewHosts(pool, 0)
+    if (this.#online() < needed) throw tooFewHosts(pool, new Set())
   }
 
   async #send(pack: Uint8Array): Promise<void> {

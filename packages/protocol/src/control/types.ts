@@ -51,6 +51,12 @@ export type HostStatus = {
    * others. Null where it was not asked.
    */
   used: number | null
+  /** Bytes of room that it said it has; `pool hosts` only. */
+  free?: number | null
+  /** Bytes that vaults of this host's organisation may take there; null where room alone counts. */
+  quota?: number | null
+  /** Bytes of its organisation's shards that this host keeps; `pool hosts` only. */
+  kept?: number
 }
 
 export type Survives = { host: number; site: number; provider: number; org: number }

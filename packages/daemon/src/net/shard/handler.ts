@@ -19,7 +19,7 @@ import {
   type Signer,
   type StripeDescriptor,
 } from '@moyai/protocol'
-import type { ShardStore, ShardWriter } from '../../shard-store/shard-store.ts'
+import type { ShardStore, ShardWriter, VaultQuota } from '../../shard-store/shard-store.ts'
 import type { Exchange } from '../exchange.ts'
 import type { ExchangeHandler } from '../lane.ts'
 import { INVENTORY_PAGE_MAX, SHARD_READ_BYTES, STAT_ITEMS_MAX } from '../limits.ts'
@@ -42,6 +42,8 @@ export type ShardHandlerComponents = {
   signer: Signer
   membership: Membership
   clock: Clock
+  /** What the vault (hex) may take here; undefined for as much as there is room. */
+  quotaOf?: ((vault: string) => VaultQuota | undefined) | undefined
 }
 
 type RequestOf<Op extends ShardRequest['op']> = Extract<ShardRequest, { op: Op }>
@@ -94,7 +96,8 @@ async function servePut(
   const pool = components.membership.pool()
   if (pool === undefined) throw new MoyaiError('NO_POOL', 'this host is in no pool')
   const { envelope } = request
-  const begun = await components.store.put({ envelope, index, descriptor: stripe })
+  const quota = components.quotaOf?.(toHex(stripe.vault))
+  const begun = await components.store.put({ envelope, index, descriptor: stripe, quota })
   if (begun.had) checkHeld(begun.descriptor, stripe, index)
   else await receiveShard(exchange, begun.writer, stripe.shardLength)
   const { signer, clock } = components
