@@ -6,9 +6,10 @@ import type { HostFacts, Policy } from '@moyai/protocol'
 
 function pool(places: string[]): HostFacts[] {
   return places.map((place, i) => {
-    const [site = '', provider = 'self', org = `org-${i}`] = place.split('/')
+    const [site = '', provider = 'self', org = `org-${i}`, hours = ''] = place.split('/')
     const id = (i + 1).toString(16).padStart(64, '0')
-    return { id, org, site, provider, online: true, freeBytes: 1e12 }
+    const alwaysOn = hours === 'always-on'
+    return { id, org, site, provider, online: true, freeBytes: 1e12, alwaysOn }
   })
 }
 
@@ -27,14 +28,24 @@ const POOLS: [name: string, places: string[], policy?: Policy][] = [
     ['z', 'a', 'b', 'c', 'd', 'e', 'f', 'a', 'b', 'c', 'd', 'e'],
     { ...DEFAULT_POLICY, site: 2 },
   ],
+  ['six hosts of one organisation, three sites', Array.from('aabbcc', (site) => `${site}/self/x`)],
+  [
+    'nine hosts of two organisations, which share one of three sites',
+    [...Array.from('abbb', (site) => `${site}/self/x`), ...Array.from('bbccc', (s) => `${s}/self/y`)],
+  ],
+  [
+    'twelve hosts in four sites, four of them always on',
+    Array.from('abcdabcdabcd', (site, i) => `${site}/self/x/${i < 5 ? 'always-on' : ''}`),
+  ],
+  ['two hosts of seven stand apart', Array.from('aaaaaabc')],
 ]
 
 const plans = POOLS.map(([name, places, policy = DEFAULT_POLICY]) => {
   const hosts = pool(places)
   const owner = hosts[0]?.id ?? ''
-  const plan = (kind: 'data' | 'meta'): string => {
-    const { k, m } = planCode({ hosts, owner, class: kind, policy }).code
-    return `${k}+${m}`
+  const plan = (kind: 'data' | 'meta') => {
+    const { code, margin, caps, met } = planCode({ hosts, owner, class: kind, policy })
+    return { code: `${code.k}+${code.m}`, margin, caps, met }
   }
   try {
     return { name, hosts, owner, policy, data: plan('data'), meta: plan('meta'), expect: 'ok' }
@@ -59,7 +70,8 @@ const survivals = LOSSES.map(([name, holders]) => {
 })
 
 const comment =
-  'plans: the code for data and for meta stripes of an owner in a pool, or the error in expect. survivals: how many' +
+  'plans: the code for data and for meta stripes of an owner in a pool, its margin, its caps and whether it keeps the' +
+  ' whole policy, or the error in expect. survivals: how many' +
   ' whole domains of each kind may vanish in the worst case. See spec/placement.md.'
 writeFileSync(
   new URL('placement.json', import.meta.url),

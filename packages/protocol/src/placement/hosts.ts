@@ -16,13 +16,21 @@ export type HostFacts = {
   online: boolean
   /** Offered and still free, bytes. */
   freeBytes: number
+  /** Meant to run day and night; what is not said is not so. */
+  alwaysOn?: boolean
 }
 
 /** How many of each kind of failure domain may vanish without loss; 0: not asked for. */
 export type Policy = { host: number; site: number; provider: number; org: number }
 
+/** A kind of failure domain that holds several hosts: what caps are for. */
+export type GroupKind = Exclude<keyof Policy, 'host'>
+
 /** The kinds of failure domains, in the order of texts. */
 export const DOMAIN_KINDS: readonly (keyof Policy)[] = ['host', 'site', 'provider', 'org']
+
+/** Those that hold several hosts; where not all can be survived, the first come first. */
+export const GROUP_KINDS: readonly GroupKind[] = ['site', 'provider', 'org']
 
 /** Two machines, or one office, or one provider, or one organisation. */
 export const DEFAULT_POLICY: Policy = { host: 2, site: 1, provider: 1, org: 1 }
@@ -33,6 +41,14 @@ export function domainOf(host: HostFacts, kind: keyof Policy): string {
   // The space keeps a site apart from a company that calls itself "self:…".
   if (kind === 'provider' && host.provider === 'self') return `self: ${host.site}`
   return host[kind]
+}
+
+/** Always-on holders from which on stripes are made for being read at night (reliability §B8). */
+const NIGHT_HOLDERS_MIN = 3
+
+/** Whether restores at night are provided for where nobody said so. */
+export function nightsByDefault(holders: readonly HostFacts[]): boolean {
+  return holders.filter((host) => host.alwaysOn === true).length >= NIGHT_HOLDERS_MIN
 }
 
 /** `host=2 site=1 provider=1 org=1`. */

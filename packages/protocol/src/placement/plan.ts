@@ -1,17 +1,18 @@
 /**
  * Which code: spec/placement.md §2.
  *
- * The figure that decides is the margin: machines that may still be lost after the worst site has
- * gone. Each step of it is worth three to ten times in yearly risk. Caps per site and provider come
- * first, then the margin, then the largest k that has it, which is the least overhead.
+ * The figure that decides is the margin: hosts that may still be lost after the worst site,
+ * provider or organisation has gone. Each step of it is worth three to ten times in yearly risk.
+ * What the policy asks for comes first, then the margin, then the largest k that has it.
  */
 
 import type { Code } from '../codec/codec.ts'
-import { assert, defined } from '../assert.ts'
+import { defined } from '../assert.ts'
 import { MoyaiError } from '../errors.ts'
-import { DEFAULT_POLICY, domainOf } from './hosts.ts'
-import type { HostFacts, Policy } from './hosts.ts'
-import { placeableOf } from './spread.ts'
+import { DEFAULT_POLICY, GROUP_KINDS, nightsByDefault } from './hosts.ts'
+import type { GroupKind, HostFacts, Policy } from './hosts.ts'
+import { hasMargin, mostOf, poolOf, reachOf } from './reach.ts'
+import type { Pool } from './reach.ts'
 import type { Caps } from './spread.ts'
 import type { StripeClass } from '../stripe/index.ts'
 
@@ -28,16 +29,21 @@ export const PLAN_SHARDS_MAX = 14
 const SMALL_POOL_HOLDERS = 5
 const OVERHEAD_MAX = 3
 const OVERHEAD_MAX_SMALL_POOL = 4
+/** In a small pool the second step of margin is taken only where it is cheap. */
+const OVERHEAD_MAX_SECOND_STEP = 2.5
 /** Below this, one site of three takes more than m shards. */
 const OVERHEAD_MIN = 1.75
+/** From this many holders on, so much is lost at once that a third step of margin is worth it. */
+const LARGE_POOL_HOLDERS = 16
 
 export type CodePlan = {
   code: Code
-  /**
-   * Machines that may still be lost after the worst site has gone (of a single site: beyond one
-   * machine).
-   */
+  /** Hosts that may still be lost after the worst domain has gone; −1: not even one host. */
   margin: number
+  /** Shards of one stripe at most in one domain of each kind. */
+  caps: Caps
+  /** How many whole domains of each kind may vanish, whichever they are, once all is placed. */
+  survives: Policy
   /** True when this pool, with this code, can survive all that the policy asks for. */
   met: boolean
   /** What is not met, one sentence each; empty when `met`. */
@@ -57,12 +63,11 @@ export type PlanOptions = {
   policy?: Policy
   /** The code of data stripes where a person has set it; what it does not survive is in `gaps`. */
   fixed?: Code | undefined
-}
-
-/** The possible holders: every host but the owner's own. */
-export function holdersOf(hosts: readonly HostFacts[], owner: string): HostFacts[] {
-  assert(new Set(hosts.map((host) => host.id)).size === hosts.length, 'each host once')
-  return hosts.filter((host) => host.id !== owner)
+  /**
+   * Whether restores must be possible while only the always-on hosts run: then fewer than these are
+   * needed to read. When absent: with three always-on holders.
+   */
+  nights?: boolean
 }
 
 /**
@@ -70,172 +75,163 @@ export function holdersOf(hosts: readonly HostFacts[], owner: string): HostFacts
  * holders than the fixed code has shards.
  */
 export function planCode(options: PlanOptions): CodePlan {
-  const policy = options.policy ?? DEFAULT_POLICY
-  const holders = holdersOf(options.hosts, options.owner)
-  const count = holders.length
-  if (count === 0) {
+  const { fixed, policy = DEFAULT_POLICY } = options
+  const shardsMax = Math.max(PLAN_SHARDS_MAX, fixed === undefined ? 0 : fixed.k + fixed.m + 1)
+  const pool = poolOf({ hosts: options.hosts, owner: options.owner, policy, shardsMax })
+  if (pool.holders.length === 0) {
     throw new MoyaiError('TOO_FEW_HOSTS', 'no other host is in the pool', {
       hint: 'invite another machine with `moyai pool invite`',
     })
   }
-  const placeable = placeableOf(holders, PLAN_SHARDS_MAX)
-  const pool: Pool = { count, policy, placeable }
-  const data = dataCode(pool, options.fixed)
-  const code = options.class === 'data' ? data : oneMoreParity(data, pool)
-  const plan = describe(code, { holders, pool })
-  return options.fixed === undefined ? plan : { ...plan, explain: `set by hand: ${plan.explain}` }
+  const data = dataCode(pool, options)
+  const plan = describe(options.class === 'data' ? data : oneMoreParity(data, pool), pool)
+  return fixed === undefined ? plan : { ...plan, explain: `set by hand: ${plan.explain}` }
 }
 
-function dataCode(pool: Pool, fixed: Code | undefined): Code {
+function dataCode(pool: Pool, { fixed, nights }: PlanOptions): Code {
+  const count = pool.holders.length
   if (fixed === undefined) {
-    return pool.count < 3 ? { k: 1, m: pool.count - 1 } : pickForPolicy(pool)
+    return count < 3 ? { k: 1, m: count - 1 } : pickCode(pool, readersMax(pool, nights))
   }
   const { k, m } = fixed
-  const missing = k + m - pool.count
+  const missing = k + m - count
   if (missing <= 0) return fixed
   throw new MoyaiError(
     'TOO_FEW_HOSTS',
-    `the code ${k}+${m} is set by hand and needs ${k + m} other hosts; the pool has ${pool.count}`,
+    `the code ${k}+${m} is set by hand and needs ${k + m} other hosts; the pool has ${count}`,
     { hint: `add ${missing} to the pool, or take \`code\` out of [store] in config.toml` },
   )
 }
 
-type Pool = { count: number; policy: Policy; placeable: (caps: Caps) => number }
-
-/**
- * The caps under which a code survives what the policy asks for; no cap where it asks for nothing.
- */
-export function policyCaps({ k, m }: Code, policy: Policy): Caps {
-  return {
-    site: policy.site === 0 ? k + m : Math.floor(m / policy.site),
-    provider: policy.provider === 0 ? k + m : Math.floor(m / policy.provider),
-  }
+/** The largest k that always-on hosts can serve at night, one of them being away. */
+function readersMax({ holders }: Pool, nights = nightsByDefault(holders)): number {
+  if (!nights) return PLAN_K_MAX
+  const awake = holders.filter((host) => host.alwaysOn === true).length
+  return Math.max(1, Math.min(PLAN_K_MAX, awake - 1))
 }
 
-/** The best code under the whole policy, or under as much of it as this pool can have. */
-function pickForPolicy(pool: Pool): Code {
-  const { policy } = pool
-  const wishes: Policy[] = [
-    policy,
-    { ...policy, host: 2 },
-    { ...policy, host: 2, provider: 0 },
-    { ...policy, host: 2, site: 0 },
-    { ...policy, host: 2, site: 0, provider: 0 },
-  ]
-  for (const wish of wishes) {
-    const code = pickForMargin({ ...pool, policy: wish })
-    if (code !== undefined) return code
+/** A wish for a margin, and what may be paid for it. */
+type Step = { margin: number; overheadMax: number }
+
+/** The margin that a pool of this size should have, and the lower ones when none has it. */
+export function targetMargin(holders: number): number {
+  if (holders <= SMALL_POOL_HOLDERS) return 1
+  return holders < LARGE_POOL_HOLDERS ? 2 : 3
+}
+
+function stepsOf(holders: number): Step[] {
+  const small = holders <= SMALL_POOL_HOLDERS
+  const steps: Step[] = small ? [{ margin: 2, overheadMax: OVERHEAD_MAX_SECOND_STEP }] : []
+  for (let margin = targetMargin(holders); margin >= 0; margin--) {
+    steps.push({ margin, overheadMax: small ? OVERHEAD_MAX_SMALL_POOL : OVERHEAD_MAX })
   }
-  // Three holders always take 1+2 when nothing is asked of sites and providers.
-  throw new MoyaiError('INTERNAL', `no code for ${pool.count} holders`)
+  return steps
 }
 
 /**
  * The largest k that reaches the target margin, with the smallest m; the target sinks only when
- * none does.
+ * none does. Of a policy that no code can keep, as much as one can.
  */
-function pickForMargin(pool: Pool): Code | undefined {
-  const small = pool.count <= SMALL_POOL_HOLDERS
-  const highest = pool.count >= 16 ? 3 : 2
-  for (let target = highest; target >= 0; target--) {
-    // In a small pool the second step of margin is taken only where it is cheap.
-    const cheap = small && target === 2
-    const overheadMax = cheap ? 2.5 : small ? OVERHEAD_MAX_SMALL_POOL : OVERHEAD_MAX
-    const shardsMax = Math.min(pool.count, PLAN_SHARDS_MAX)
-    for (let k = PLAN_K_MAX; k >= 1; k--) {
-      for (let m = Math.max(2, pool.policy.host); k + m <= shardsMax; m++) {
-        const overhead = (k + m) / k
-        if (overhead < OVERHEAD_MIN || overhead > overheadMax) continue
-        const margin = marginOf({ k, m }, pool)
-        if (margin !== undefined && margin >= target) return { k, m }
-      }
+function pickCode(pool: Pool, kMax: number): Code {
+  const steps = stepsOf(pool.holders.length)
+  const lowest = defined(steps.at(-1), 'a last step')
+  const codes = allCodes(Math.min(pool.holders.length, PLAN_SHARDS_MAX), kMax)
+  const first = ({ margin, overheadMax }: Step, policy: Policy): Code | undefined =>
+    codes.find(
+      (code) => overheadOf(code) <= overheadMax && hasMargin(code, { pool, policy, margin }),
+    )
+  const possible = (policy: Policy): boolean => first(lowest, policy) !== undefined
+  const policy = possible(pool.asked) ? pool.asked : mostOfPool(pool.asked, possible)
+  for (const step of steps) {
+    const code = first(step, policy)
+    if (code !== undefined) return code
+  }
+  // Three holders always take 1+2 when nothing is asked of sites, providers and organisations.
+  throw new MoyaiError('INTERNAL', `no code for ${pool.holders.length} holders`)
+}
+
+function mostOfPool(asked: Policy, possible: (part: Policy) => boolean): Policy {
+  const none = { host: Math.min(2, asked.host), site: 0, provider: 0, org: 0 }
+  const kept = mostOf(asked, none, possible)
+  let host = asked.host
+  while (host > none.host && !possible({ ...kept, host })) host--
+  return { ...kept, host }
+}
+
+/** (k + m) / k: bytes kept for each byte stored. */
+export function overheadOf({ k, m }: Code): number {
+  return (k + m) / k
+}
+
+/** Every code that may be chosen, in order of preference. */
+function allCodes(shardsMax: number, kMax: number): Code[] {
+  const codes: Code[] = []
+  for (let k = kMax; k >= 1; k--) {
+    for (let m = 2; k + m <= shardsMax; m++) {
+      if (overheadOf({ k, m }) >= OVERHEAD_MIN) codes.push({ k, m })
     }
   }
-  return undefined
+  return codes
 }
 
-/** The margin of a code in a pool; undefined when it cannot be placed under the policy's caps. */
-function marginOf(code: Code, { policy, placeable }: Pool): number | undefined {
-  const shards = code.k + code.m
-  const caps = policyCaps(code, policy)
-  if (placeable(caps) < shards) return undefined
-  if (policy.site === 0) return code.m - 1
-  let site = 1
-  while (placeable({ site, provider: caps.provider }) < shards) site++
-  return code.m - policy.site * site
-}
-
-/** Metadata survives one more loss than data, where there are hosts enough. */
+/** Metadata survives one more loss than data, where there are hosts enough, at no less margin. */
 function oneMoreParity(data: Code, pool: Pool): Code {
   const m = data.m + 1
-  for (const k of [data.k, data.k - 1]) {
-    if (k < 1 || k + m > Math.min(pool.count, PLAN_SHARDS_MAX)) continue
-    const placeable = marginOf({ k, m }, pool) !== undefined
-    // Where the policy cannot be met anyhow, one more parity is still one more.
-    if (placeable || marginOf(data, pool) === undefined) return { k, m }
+  const shardsMax = Math.min(pool.holders.length, Math.max(PLAN_SHARDS_MAX, data.k + data.m))
+  const { kept, margin } = reachOf(data, pool)
+  if (data.k + m <= shardsMax) {
+    const code = { k: data.k, m }
+    if (hasMargin(code, { pool, policy: kept, margin })) return code
   }
-  return data
+  // The same hosts with one shard of data less: every margin is one higher.
+  return data.k > 1 ? { k: data.k - 1, m } : data
 }
 
-function needed(kind: string, times: number): string {
-  return `does not survive the loss of ${times} ${kind}${times === 1 ? '' : 's'}`
+const WORDS: Record<keyof Policy, string> = {
+  host: 'host',
+  site: 'site',
+  provider: 'provider',
+  org: 'organisation',
 }
 
-function describe(
-  code: Code,
-  { holders, pool }: { holders: readonly HostFacts[]; pool: Pool },
-): CodePlan {
-  const { policy, placeable } = pool
-  const shards = code.k + code.m
-  const gaps: string[] = []
-  if (code.m < policy.host) gaps.push(needed('host', policy.host))
-  const caps = policyCaps(code, policy)
-  const sites = { site: caps.site, provider: shards }
-  const providers = { site: shards, provider: caps.provider }
-  if (placeable(sites) < shards) gaps.push(needed('site', policy.site))
-  else if (placeable(providers) < shards) gaps.push(needed('provider', policy.provider))
-  else if (placeable(caps) < shards) {
-    gaps.push('survives the loss of a site or of a provider, but no placement survives both')
+/** `1 site`, `2 hosts`. */
+export function countOf(count: number, kind: keyof Policy): string {
+  return `${count} ${WORDS[kind]}${count === 1 ? '' : 's'}`
+}
+
+function describe(code: Code, pool: Pool): CodePlan {
+  const { asked, holders } = pool
+  const { kept, caps, margin } = reachOf(code, pool)
+  const gaps = (['host', ...GROUP_KINDS] as const)
+    .filter((kind) => kept[kind] < asked[kind])
+    .map((kind) => `does not survive the loss of ${countOf(asked[kind], kind)}`)
+  const survived = (kind: GroupKind): number => Math.floor(code.m / caps[kind])
+  const survives = {
+    host: code.m,
+    site: survived('site'),
+    provider: survived('provider'),
+    org: survived('org'),
   }
-  if (placeable(sites) < shards && placeable(providers) < shards) {
-    gaps.push(needed('provider', policy.provider))
-  }
-  if (!organisationsSuffice(code, { holders, policy })) {
-    gaps.push(needed('organisation', policy.org))
-  }
+  const head = `${code.k}+${code.m} on ${countOf(holders.length, 'host').replace('host', 'possible holder')}`
   const met = gaps.length === 0
-  const margin = marginOf(code, pool) ?? Math.min(0, code.m - 1)
-  const plural = holders.length === 1 ? '' : 's'
-  const head = `${code.k}+${code.m} on ${holders.length} possible holder${plural}`
-  const explain = met
-    ? `${head}: survives ${code.m} hosts, or a whole site and ${margin} more`
-    : `${head}: ${gaps.join('; ')}`
-  return { code, margin, met, gaps, explain }
+  const explain = `${head}: ${met ? survivalText(code, kept, margin) : gaps.join('; ')}`
+  return { code, margin, caps, survives, met, gaps, explain }
+}
+
+/** `survives 5 hosts, or any 1 site or 1 provider and 2 hosts more`. */
+function survivalText({ m }: Code, kept: Policy, margin: number): string {
+  const domains = GROUP_KINDS.filter((kind) => kept[kind] > 0).map((kind) =>
+    countOf(kept[kind], kind),
+  )
+  const hosts = `survives ${countOf(m, 'host')}`
+  if (domains.length === 0) return hosts
+  const more = margin === 0 ? '' : ` and ${countOf(margin, 'host')} more`
+  return `${hosts}, or any ${domains.join(' or ')}${more}`
 }
 
 /**
- * True when a stripe can lie so that `policy.org` organisations may vanish; of one organisation it
- * is not asked.
- */
-function organisationsSuffice(
-  code: Code,
-  { holders, policy }: { holders: readonly HostFacts[]; policy: Policy },
-): boolean {
-  const sizes = new Map<string, number>()
-  for (const host of holders) {
-    const org = domainOf(host, 'org')
-    sizes.set(org, (sizes.get(org) ?? 0) + 1)
-  }
-  if (policy.org === 0 || sizes.size < 2) return true
-  const cap = Math.floor(code.m / policy.org)
-  let places = 0
-  for (const size of sizes.values()) places += Math.min(size, cap)
-  return places >= code.k + code.m
-}
-
-/**
- * The caps that a placement keeps: those of the policy, or, where this pool's hosts (online or not)
- * cannot keep them, the lowest that they can: first the provider's is raised, then the site's.
+ * The caps that a placement keeps: those under which the code has the highest margin in this pool's
+ * hosts, online or not. Of what the policy asks for and this pool cannot survive, the lowest caps.
  */
 export function placementCaps(o: {
   hosts: readonly HostFacts[]
@@ -243,20 +239,6 @@ export function placementCaps(o: {
   code: Code
   policy?: Policy
 }): Caps {
-  const shards = o.code.k + o.code.m
-  const holders = holdersOf(o.hosts, o.owner)
-  const placeable = placeableOf(holders, shards)
-  // With fewer hosts than shards, as many as possible are placed: the caps must allow that many.
-  const wanted = Math.min(shards, holders.length)
-  const lowest = (caps: readonly Caps[]): Caps | undefined =>
-    caps.find((cap) => placeable(cap) >= wanted)
-  const asked = policyCaps(o.code, o.policy ?? DEFAULT_POLICY)
-  const from = (cap: number): number[] =>
-    Array.from({ length: shards + 1 }, (_, i) => i).filter((value) => value >= cap)
-  return defined(
-    lowest(from(asked.provider).map((provider) => ({ site: asked.site, provider }))) ??
-      lowest(from(asked.site).map((site) => ({ site, provider: asked.provider }))) ??
-      lowest(from(0).map((site) => ({ site, provider: shards }))),
-    'caps that allow everything',
-  )
+  const { code, policy = DEFAULT_POLICY } = o
+  return reachOf(code, poolOf({ ...o, policy, shardsMax: code.k + code.m })).caps
 }
