@@ -33,6 +33,7 @@ export function hostFacts(view: PoolView): HostFacts[] {
     site: host.site,
     provider: host.provider,
     online: id === view.self || peers.get(id)?.connected === true,
+    alwaysOn: host.class === 'always-on',
     freeBytes: freeBytes(view.ledger?.of(id), host.offeredBytes),
   }))
 }
