@@ -55,6 +55,7 @@ export async function gatherEvidence(
     const holders = await o.index.holders(record.pack)
     assessor.add({
       code: { k: stripe.k, m: stripe.m },
+      shardLength: stripe.shardLength,
       found: claims.filter(({ index }) => index < stripe.k + stripe.m),
       away: holders.filter(({ host }) => !answered.has(host)),
       provedAt: Math.max(stripe.created, o.lastReadDataAt),

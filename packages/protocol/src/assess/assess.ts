@@ -6,10 +6,10 @@
  * are those of DESIGN §9.
  */
 
-import type { Code } from '../codec/codec.ts'
 import type { ProtectionState, StatusResult, Survives } from '../control/types.ts'
 import { DOMAIN_KINDS, domainOf, type HostFacts, type Policy } from '../placement/hosts.ts'
 import { survives } from '../placement/survives.ts'
+import { type StripeFacts, WhatIfCounter } from './what-if.ts'
 
 /**
  * Receipts and `check --read-data` are proof for this long; holders re-read everything every 30
@@ -17,11 +17,8 @@ import { survives } from '../placement/survives.ts'
  */
 export const PROOF_AGE_MAX_MS: number = 30 * 24 * 3600 * 1000
 
-/** One stripe and where its shards were found. */
-export type StripeEvidence = {
-  code: Code
-  /** Shards that reachable hosts say they have. */
-  found: readonly { index: number; host: string }[]
+/** One stripe; `found` are the shards that reachable hosts say they have. */
+export type StripeEvidence = StripeFacts & {
   /** Shards that hosts which are not reachable gave a receipt for. */
   away: readonly { index: number; host: string }[]
   /**
@@ -54,7 +51,6 @@ export type AssessFacts = {
 }
 
 type Protection = StatusResult['protection']
-type Loss = { lose: string; hosts: ReadonlySet<string>; unrecoverable: number; spare: number }
 
 /**
  * The part of the policy that the pool's labels allow to ask for: one site only cannot survive the
@@ -69,33 +65,10 @@ export function effectivePolicy(hosts: readonly HostFacts[], policy: Policy): Po
   return effective
 }
 
-/**
- * The whole domains whose loss `whatIf` answers: each other host, and sites, providers,
- * organisations of several.
- */
-function lossesOf({ hosts, owner }: AssessOptions, names: ReadonlyMap<string, string>): Loss[] {
-  const losses: Loss[] = []
-  for (const kind of DOMAIN_KINDS) {
-    const domains = new Map<string, Set<string>>()
-    for (const host of hosts) {
-      const domain = domainOf(host, kind)
-      domains.set(domain, (domains.get(domain) ?? new Set()).add(host.id))
-    }
-    for (const [domain, members] of [...domains].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const onlyOwner = members.size === 1 && members.has(owner)
-      if (onlyOwner || (kind !== 'host' && (members.size < 2 || domains.size < 2))) continue
-      const label = kind === 'host' ? (names.get(domain) ?? domain.slice(0, 8)) : domain
-      const lose = `${kind === 'org' ? 'organisation' : kind} ${label}`
-      losses.push({ lose, hosts: members, unrecoverable: 0, spare: Number.POSITIVE_INFINITY })
-    }
-  }
-  return losses
-}
-
 /** Adds stripes up; `result` says what they amount to. */
 export class ProtectionAssessor {
   readonly #o: AssessOptions
-  readonly #losses: Loss[]
+  readonly #whatIf: WhatIfCounter
   readonly #missing = new Map<number, number>()
   #survives: Survives | undefined
   #total = 0
@@ -108,7 +81,7 @@ export class ProtectionAssessor {
   /** `names`: host id → short name, for the texts. */
   constructor(options: AssessOptions, names: ReadonlyMap<string, string>) {
     this.#o = options
-    this.#losses = lossesOf(options, names)
+    this.#whatIf = new WhatIfCounter({ ...options, names })
   }
 
   add(stripe: StripeEvidence): void {
@@ -125,12 +98,7 @@ export class ProtectionAssessor {
     } else if (missing === 0) this.#full++
     else this.#missing.set(missing, (this.#missing.get(missing) ?? 0) + 1)
     this.#addSurvival(stripe)
-    for (const loss of this.#losses) {
-      const left = new Set<number>()
-      for (const shard of found) if (!loss.hosts.has(shard.host)) left.add(shard.index)
-      loss.spare = Math.min(loss.spare, left.size - code.k)
-      if (left.size < code.k) loss.unrecoverable++
-    }
+    this.#whatIf.add(stripe)
   }
 
   #addSurvival({ found, code }: StripeEvidence): void {
@@ -173,7 +141,7 @@ export class ProtectionAssessor {
       checkedAt: this.#total === 0 ? null : facts.checkedAt,
       survives: figures,
       stripes,
-      whatIf: this.#total === 0 ? [] : this.#losses.map((loss) => outcomeOf(loss, this.#total)),
+      whatIf: this.#whatIf.result(),
     }
   }
 
@@ -240,13 +208,4 @@ function survivedText(figures: Survives): string {
     parts.push(figures.provider === 1 ? 'any provider' : `any ${figures.provider} providers`)
   }
   return `the loss of ${parts.join(', or ')}`
-}
-
-function outcomeOf(loss: Loss, total: number): { lose: string; outcome: string } {
-  if (loss.unrecoverable > 0) {
-    const share = `${loss.unrecoverable} of ${total} stripes`
-    return { lose: loss.lose, outcome: `${share} could not be retrieved` }
-  }
-  const spare = loss.spare === 0 ? 'with nothing to spare' : `${loss.spare} more could go`
-  return { lose: loss.lose, outcome: `everything is retrievable, ${spare}` }
 }

@@ -61,6 +61,23 @@ export type HostStatus = {
 
 export type Survives = { host: number; site: number; provider: number; org: number }
 
+/** What would remain if a host or a whole domain vanished. */
+export type WhatIf = {
+  /** `provider cloud`. */
+  lose: string
+  /** For people. */
+  outcome: string
+  /** Stripes that could not be retrieved. */
+  unrecoverable: number
+  /** Stripes that could, but would lack a shard more than now. */
+  degraded: number
+  /** Hosts that would still have shards. */
+  hosts: number
+  /** Bytes of shards that the hosts left would rebuild, and how long that would take; estimates. */
+  repairBytes: number
+  repairSeconds: number
+}
+
 export type StatusResult = {
   host: { name: string; id: string; version: string; addresses: string[] }
   pool: { id: string; name: string } | null
@@ -89,7 +106,7 @@ export type StatusResult = {
       unrecoverable: number
       [missing: `missing${number}`]: number
     }
-    whatIf: { lose: string; outcome: string }[]
+    whatIf: WhatIf[]
   }
   proof: {
     oldestAuditAt: string | null
