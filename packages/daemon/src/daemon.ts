@@ -81,6 +81,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   return 0
 }
 
+/** `pool hosts` shows what is younger than this, and does not wait longer for a host that hangs. */
+const LEDGER_AGE_MS = 5_000
+const LEDGER_PATIENCE_MS = 1_000
+
 type Base = { home: Home; database: Database; logger: Logger; options: DaemonOptions }
 
 async function serve({ home, database, logger, options }: Base): Promise<void> {
@@ -275,7 +279,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     hosts: async () => {
       const state = membership.requireState()
       const used = new Map([[self, await shards.usedBytes()]])
-      await ledger.refresh()
+      await ledger.refresh(LEDGER_AGE_MS, LEDGER_PATIENCE_MS)
       const view = { self, state, peers: network.peers(), ledger }
       const statuses = await withLedger(hostStatuses(view, used), ledger)
       return { pool: { id: toHex(state.id), name: state.name }, hosts: statuses }

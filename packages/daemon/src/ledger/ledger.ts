@@ -81,10 +81,19 @@ export class Ledger {
     await this.#running
   }
 
-  /** Asks every connected host now; resolves when all have answered or failed. */
-  async refresh(): Promise<void> {
-    const online = this.#components.network.peers().filter((peer) => peer.connected)
-    await Promise.all(online.map(({ host }) => this.#ask(host)))
+  /**
+   * Asks every connected host whose answer is older than `ageMs`; resolves when all have answered or
+   * failed, after `patienceMs` at the latest.
+   */
+  async refresh(ageMs: number, patienceMs: number = ANSWER_MS_MAX): Promise<void> {
+    const { network, clock } = this.#components
+    const old = clock.now() - ageMs
+    const hosts = network
+      .peers()
+      .filter(({ host, connected }) => connected && (this.of(host)?.at ?? -1) <= old)
+    const done = new AbortController()
+    const all = Promise.all(hosts.map(({ host }) => this.#ask(host))).finally(() => done.abort())
+    await Promise.race([all, clock.sleep(patienceMs, done.signal).catch(() => undefined)])
   }
 
   /** Bytes that this host keeps for the organisation of `host` (hex). */
@@ -98,7 +107,7 @@ export class Ledger {
   async #askForEver(): Promise<void> {
     const { clock } = this.#components
     while (!this.#stop.signal.aborted) {
-      await this.refresh()
+      await this.refresh(0)
       await clock.sleep(ASK_INTERVAL_MS, this.#stop.signal).catch(() => undefined)
     }
   }
