@@ -180,6 +180,15 @@ export const LOG_KIND_LENGTH_MAX = 32
 export const LOG_SEQ_MAX: number = 1_000_000_000
 /** One pool-log statement (envelope); the largest, a host's, has about 900 bytes. */
 export const STATEMENT_BYTES_MAX: number = 8 * KIB
+/** Statements replaced by one: as many admins would have to act at once. */
+export const REGISTER_AFTER_MAX = 16
+/** Changes of one label, retirement or policy: one a second for 68 years. */
+export const REGISTER_SEQ_MAX = 0x7fff_ffff
+/**
+ * Statements of a revoked host that stay valid: it invited or certified so many. A second
+ * revocation keeps more.
+ */
+export const REVOCATION_KEEP_MAX = 128
 /** Statements a host keeps: 300 hosts re-certified fifty times. */
 export const POOL_STATEMENTS_MAX = 16_384
 /** Hosts a pool may have (DESIGN §1: some hundreds). */
@@ -272,3 +281,7 @@ export const QUOTA_BYTES_MIN: number = 64 * 1024 * 1024
 
 /** A message of `/moyai/ledger/1`: seven numbers with their names take less than 200 bytes. */
 export const LEDGER_BYTES_MAX = 512
+assert(
+  REVOCATION_KEEP_MAX * (HASH_BYTES + 2) + 2 * DELEGATION_BYTES_MAX + KIB <= STATEMENT_BYTES_MAX,
+  'a revocation fits a statement',
+)

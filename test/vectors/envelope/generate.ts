@@ -28,6 +28,7 @@ const TAGS = [
   'delegation',
   'join',
   'address',
+  'guard',
 ]
 const GOOD = envelope('stripe', PAYLOAD)
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

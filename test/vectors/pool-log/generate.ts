@@ -14,32 +14,46 @@ import {
   signGenesis,
   signHost,
   signHostClaim,
+  signLabel,
   signOrganisation,
+  signPolicy,
+  signRetire,
+  signRevocationOrder,
+  signRevoke,
   statementId,
+  policyText,
   toHex,
   type CborMap,
+  type HostCertificate,
   type HostClaim,
   type Signer,
 } from '@moyai/protocol'
 
-type Member = { host: Signer; vault: Signer; org: Uint8Array; delegation: Uint8Array }
+type Member = { guard: Signer; host: Signer; vault: Signer; org: Uint8Array; delegation: Uint8Array }
 
 const AT = 1_790_000_000_000
 const signerOf = (fill: number, kind: number): Signer =>
   ed25519Signer(new Uint8Array(32).fill(fill).fill(kind, 0, 1))
 
-function member(fill: number, may = ['certify-host', 'invite']): Member {
-  const guard = signerOf(fill, 1)
+function member(
+  fill: number,
+  may = ['certify-host', 'invite'],
+  o: { org?: number; at?: number } = {},
+): Member {
+  const guard = signerOf(o.org ?? fill, 1)
   const host = signerOf(fill, 2)
   const org = guard.publicKey
-  const delegation = signDelegation({ org, delegate: host.publicKey, may, at: AT }, guard)
-  return { host, vault: signerOf(fill, 3), org, delegation }
+  const delegation = signDelegation({ org, delegate: host.publicKey, may, at: o.at ?? AT }, guard)
+  return { guard, host, vault: signerOf(fill, 3), org, delegation }
 }
 
 const alice = member(10)
 const bob = member(20)
 const mallory = member(66)
 const guest = member(40, ['certify-host'])
+/** Hosts of the organisation of alice: one that came after her, and one after that. */
+const anna = member(11, ['certify-host', 'invite'], { org: 10, at: AT + 1 })
+const arno = member(12, ['certify-host', 'invite'], { org: 10, at: AT + 2 })
 const genesis = signGenesis(
   { name: 'boats', nonce: new Uint8Array(16), delegation: alice.delegation, at: AT },
   alice.host,
@@ -74,6 +88,34 @@ function admit(org: Member, by: Member, at: number): Uint8Array {
 }
 
 const hostStatement = certify(alice, AT + 1)
+const annaStatement = certify(anna, AT + 2, { name: 'kobe' })
+const arnoStatement = certify(arno, AT + 3, { name: 'nara' })
+const first = { seq: 1, after: [] as Uint8Array[] }
+const acting = (by: Member, at = AT + 9): { pool: Uint8Array; delegation: Uint8Array; at: number } => ({
+  pool,
+  delegation: by.delegation,
+  at,
+})
+const labelled = (by: Member, of: Member, set: object, place = first, at = AT + 9): Uint8Array =>
+  signLabel({ ...acting(by, at), host: of.host.publicKey, set, ...place }, by.host)
+const retired = (by: Member, of: Member, yes: boolean, place = first): Uint8Array =>
+  signRetire({ ...acting(by), host: of.host.publicKey, retired: yes, ...place }, by.host)
+const policy = (by: Member, host: number, place = first): Uint8Array =>
+  signPolicy({ ...acting(by), policy: { host, site: 1, provider: 1, org: 0 }, ...place }, by.host)
+const revoked = (by: Member, of: Member, keep: Uint8Array[] = []): Uint8Array =>
+  signRevoke(
+    { ...acting(by), host: of.host.publicKey, keep, target: of.delegation },
+    by.host,
+  )
+const ordered = (by: Member, of: Member, keep: Uint8Array[] = [], guard = by.guard): Uint8Array => {
+  const content = { ...acting(by), host: of.host.publicKey, keep }
+  return signRevoke({ ...content, order: signRevocationOrder(content, guard) }, by.host)
+}
+const plainOf = (envelope: Uint8Array): CborMap =>
+  decodeCbor(envelopePayload(envelope), { bytesMax: 8192 }) as CborMap
+/** A statement of alice with some keys changed and signed anew. */
+const rewritten = (envelope: Uint8Array, change: CborMap): Uint8Array =>
+  signEnvelope('pool-log', encodeCbor({ ...plainOf(envelope), ...change }), alice.host)
 const plain = decodeCbor(envelopePayload(hostStatement), { bytesMax: 8192 }) as CborMap
 
 const ok = (name: string, envelope: Uint8Array): unknown => ({
@@ -108,7 +150,7 @@ const statements = [
     'BAD_SIGNATURE',
     signEnvelope('join', encodeCbor(plain), alice.host),
   ),
-  bent('an unknown kind', 'UNKNOWN_VERSION', { kind: 'revoke' }),
+  bent('an unknown kind', 'UNKNOWN_VERSION', { kind: 'tomorrow' }),
   bent('a later version', 'UNKNOWN_VERSION', { v: 2 }),
   bent('no kind', 'MALFORMED', { kind: 1 }),
   bent('an unknown key', 'MALFORMED', { more: 1 }),
@@ -122,7 +164,62 @@ const statements = [
     'MALFORMED',
     admit(bob, guest, AT),
   ),
+  ok('a label', labelled(alice, anna, { site: 'annex', offeredBytes: 1 })),
+  ok('a retirement', retired(alice, anna, true)),
+  ok('a policy', policy(alice, 3)),
+  ok('a revocation by a senior', revoked(alice, anna, [statementId(annaStatement)])),
+  ok('a revocation by the host itself', revoked(anna, anna)),
+  ok('a revocation by the guard key', ordered(anna, alice)),
+  bad('no label in a label', 'MALFORMED', rewritten(labelled(alice, anna, { site: 'x' }), { set: {} })),
+  bad(
+    'a label of another kind',
+    'MALFORMED',
+    rewritten(labelled(alice, anna, { site: 'x' }), { set: { colour: 'red' } }),
+  ),
+  bad('a place before the first', 'MALFORMED', rewritten(policy(alice, 3), { seq: 0 })),
+  bad(
+    'a place that replaces seventeen',
+    'MALFORMED',
+    rewritten(policy(alice, 3), { after: Array.from({ length: 17 }, () => pool) }),
+  ),
+  bad(
+    'a policy of seventeen hosts',
+    'MALFORMED',
+    rewritten(policy(alice, 3), { policy: { host: 17, site: 0, provider: 0, org: 0 } }),
+  ),
+  bad('a policy by a host that may only certify', 'MALFORMED', policy(guest, 3)),
+  bad('a revocation without a proof', 'MALFORMED', withoutProof(revoked(alice, anna))),
+  bad(
+    'a revocation with two proofs',
+    'MALFORMED',
+    rewritten(ordered(alice, anna), { target: anna.delegation }),
+  ),
+  bad('a revocation of a senior', 'MALFORMED', revoked(anna, alice)),
+  bad("a revocation of another organisation's host", 'MALFORMED', revoked(alice, bob)),
+  bad(
+    "a revocation with another organisation's guard key",
+    'BAD_SIGNATURE',
+    rewritten(ordered(alice, anna), {
+      order: { ...signRevocationOrder({ pool, host: anna.host.publicKey, keep: [] }, bob.guard), org: anna.org },
+    }),
+  ),
+  bad(
+    'an order of the guard key with something added',
+    'BAD_SIGNATURE',
+    rewritten(ordered(alice, anna), { keep: [pool] }),
+  ),
 ]
+
+function withoutProof(envelope: Uint8Array): Uint8Array {
+  const { target: _, ...rest } = plainOf(envelope)
+  return signEnvelope('pool-log', encodeCbor(rest), alice.host)
+}
+
+/** `name, site, provider, class`, and whether it is retired. */
+function describe(host: HostCertificate): string {
+  const { name, site, provider, retiredAt } = host
+  return [name, site, provider, host.class, ...(retiredAt === undefined ? [] : ['retired'])].join()
+}
 
 function evaluated(name: string, envelopes: Uint8Array[]): unknown {
   const state = evaluatePool(envelopes, pool)
@@ -133,14 +230,16 @@ function evaluated(name: string, envelopes: Uint8Array[]): unknown {
     state: {
       name: state.name,
       organisations: [...state.organisations.keys()],
-      hosts: Object.fromEntries([...state.hosts].map(([id, host]) => [id, host.name])),
+      hosts: Object.fromEntries([...state.hosts].map(([id, host]) => [id, describe(host)])),
+      revoked: [...state.revoked.keys()],
+      policy: state.policy === undefined ? null : policyText(state.policy),
       rejected: state.rejected.map(({ id, reason }) => ({ id: toHex(id), reason })),
     },
   }
 }
 
 const admission = admit(bob, alice, AT + 2)
-const tomorrow = signEnvelope('pool-log', encodeCbor({ v: 1, kind: 'revoke', pool }), alice.host)
+const tomorrow = signEnvelope('pool-log', encodeCbor({ v: 1, kind: 'tomorrow', pool }), alice.host)
 const pools = [
   evaluated('nothing', []),
   evaluated('a genesis', [genesis]),
@@ -160,7 +259,68 @@ const pools = [
   evaluated('two hosts of one name', [genesis, hostStatement, admission, certify(bob, AT + 3)]),
   evaluated('a stranger', [genesis, hostStatement, certify(mallory, AT), admit(mallory, mallory, AT)]),
   evaluated('a kind of tomorrow', [genesis, tomorrow]),
+  ...together(),
 ]
+
+/** Sets in which admins act at once, against one another, or after they were revoked. */
+function together(): unknown[] {
+  const base = [genesis, hostStatement, annaStatement, arnoStatement]
+  const site = labelled(alice, arno, { site: 'one' }, first, AT + 99)
+  const other = labelled(anna, arno, { site: 'two', class: 'laptop' }, first, AT)
+  const both = [statementId(site), statementId(other)]
+  const decided = labelled(anna, arno, { site: 'three' }, { seq: 2, after: both }, AT)
+  const out = retired(alice, arno, true)
+  const back = retired(anna, arno, false, { seq: 2, after: [statementId(out)] })
+  const weak = policy(arno, 0, { seq: 7, after: [] })
+  const kept = policy(arno, 3)
+  const keep = [statementId(arnoStatement), statementId(kept)]
+  return [
+    evaluated('labels set at once', [...base, site, other]),
+    evaluated('labels set by whoever saw both, with a slow clock', [decided, other, site, ...base]),
+    evaluated('a label by another organisation', [
+      ...base,
+      admission,
+      labelled(bob, arno, { site: 'bobs' }),
+    ]),
+    evaluated('a retired host', [...base, out]),
+    evaluated('a retirement taken back', [back, ...base, out]),
+    evaluated('two policies at once', [...base, policy(alice, 1), policy(anna, 3)]),
+    evaluated('a revoked host, and what of it was kept', [
+      ...base,
+      weak,
+      kept,
+      revoked(anna, arno, keep),
+    ]),
+    evaluated('a revoked host that was certified again', [
+      ...base,
+      revoked(anna, arno, keep),
+      certify(arno, AT + 50, { name: 'tokyo' }),
+    ]),
+    evaluated('a revocation by a revoked host', [...base, revoked(anna, arno), revoked(alice, anna)]),
+    evaluated('revocations of one another by the guard key', [
+      ...base,
+      ordered(anna, alice),
+      ordered(alice, anna, [statementId(annaStatement)]),
+    ]),
+    evaluated('the guard key keeps less than a host did', [
+      ...base,
+      kept,
+      revoked(anna, arno, keep),
+      ordered(anna, arno, [statementId(arnoStatement)]),
+    ]),
+    evaluated("an order of a guard key over another organisation's host", [
+      ...base,
+      admission,
+      ordered(alice, anna, [], bob.guard),
+    ]),
+    evaluated('an order passed on by another organisation', [
+      ...base,
+      admission,
+      ordered(bob, anna, [], alice.guard),
+    ]),
+    evaluated('a revocation by a stranger', [genesis, hostStatement, revoked(mallory, mallory)]),
+  ]
+}
 
 function write(name: string, cases: unknown): void {
   const json = { format: 'pool-log', spec: 'spec/pool-log.md', cases }

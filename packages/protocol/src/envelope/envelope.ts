@@ -21,6 +21,7 @@ export type SignatureTag =
   | 'delegation'
   | 'join'
   | 'address'
+  | 'guard'
 
 const SEPARATOR = Uint8Array.of(0)
 

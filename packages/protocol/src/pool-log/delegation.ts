@@ -4,7 +4,7 @@
  */
 
 import { assert } from '../assert.ts'
-import { equalBytes } from '../bytes.ts'
+import { compareBytes, equalBytes } from '../bytes.ts'
 import { decodeAs, encodeCbor, s, type Schema } from '../cbor/index.ts'
 import { envelopePayload, openEnvelope, signEnvelope, type Signer } from '../envelope/index.ts'
 import { MoyaiError } from '../errors.ts'
@@ -16,7 +16,10 @@ import {
   TIME_MAX,
 } from '../limits.ts'
 
-/** Rights that this version knows. */
+/**
+ * Rights that this version knows: `certify-host` is to keep the list of the organisation's own
+ * hosts (certify, label, retire, revoke), `invite` is for what concerns the whole pool.
+ */
 export type Right = 'certify-host' | 'invite'
 
 /** One delegation. */
@@ -69,4 +72,12 @@ export function openDelegation(envelope: Uint8Array): Delegation {
 /** True when `delegation` gives `right` to `delegate`. */
 export function mayAct(delegation: Delegation, delegate: Uint8Array, right: Right): boolean {
   return equalBytes(delegation.delegate, delegate) && delegation.may.includes(right)
+}
+
+/**
+ * True when `a` was made a delegate before `b`; of two of the same ms the lower key is the senior.
+ * The time is under the guard key's signature, so that nobody can make himself older.
+ */
+export function isSenior(a: Delegation, b: Delegation): boolean {
+  return (a.at - b.at || compareBytes(a.delegate, b.delegate)) < 0
 }

@@ -5,4 +5,21 @@ export * from './claim.ts'
 export * from './delegation.ts'
 export { isLabel } from './label.ts'
 export * from './pool-state.ts'
-export * from './statement.ts'
+export { nextRegisterPlace, type RegisterState } from './register.ts'
+export * from './sign.ts'
+export {
+  openStatement,
+  poolId,
+  statementId,
+  type GenesisStatement,
+  type HostLabels,
+  type HostStatement,
+  type LabelStatement,
+  type OpenedStatement,
+  type OrganisationStatement,
+  type PolicyStatement,
+  type RegisterPlace,
+  type RetireStatement,
+  type RevokeStatement,
+  type Statement,
+} from './statement.ts'

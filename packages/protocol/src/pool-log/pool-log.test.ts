@@ -6,6 +6,7 @@ import { fromHex, toHex } from '../bytes.ts'
 import { encodeCbor, type CborValue } from '../cbor/index.ts'
 import { ed25519Signer, signEnvelope, type Signer } from '../envelope/index.ts'
 import { MoyaiError } from '../errors.ts'
+import { policyText } from '../placement/hosts.ts'
 import {
   evaluatePool,
   isLabel,
@@ -22,6 +23,7 @@ import {
   signHostClaim,
   signOrganisation,
   statementId,
+  type HostCertificate,
   type HostClaim,
   type OpenedStatements,
 } from './index.ts'
@@ -197,7 +199,7 @@ test('a stranger gets nothing by signing for himself, for others, or with lent d
 })
 
 function kindOfTomorrow(): Uint8Array {
-  return signEnvelope('pool-log', encodeCbor({ v: 1, kind: 'revoke', pool }), mallory.host)
+  return signEnvelope('pool-log', encodeCbor({ v: 1, kind: 'tomorrow', pool }), mallory.host)
 }
 
 test('rights are those of the delegation', () => {
@@ -339,6 +341,12 @@ test('random payloads under good signatures never cause anything but a MoyaiErro
   )
 })
 
+/** `name, site, provider, class`, and whether it is retired. */
+function described(host: HostCertificate): string {
+  const { name, site, provider, retiredAt } = host
+  return [name, site, provider, host.class, ...(retiredAt === undefined ? [] : ['retired'])].join()
+}
+
 test('the vectors of the pool log hold', () => {
   type Case = { name: string; envelope: string; expect: string; id?: string; kind?: string }
   type Pool = {
@@ -349,6 +357,8 @@ test('the vectors of the pool log hold', () => {
       name: string
       organisations: string[]
       hosts: Record<string, string>
+      revoked: string[]
+      policy: string | null
       rejected: { id: string; reason: string }[]
     }
   }
@@ -369,7 +379,9 @@ test('the vectors of the pool log hold', () => {
       {
         name: state.name,
         organisations: [...state.organisations.keys()],
-        hosts: Object.fromEntries([...state.hosts].map(([host, { name }]) => [host, name])),
+        hosts: Object.fromEntries([...state.hosts].map(([id, host]) => [id, described(host)])),
+        revoked: [...state.revoked.keys()],
+        policy: state.policy === undefined ? null : policyText(state.policy),
         rejected: state.rejected.map(({ id, reason }) => ({ id: toHex(id), reason })),
       },
       one.state,

@@ -9,14 +9,21 @@
 import { compareBytes, equalBytes, toHex } from '../bytes.ts'
 import { MoyaiError } from '../errors.ts'
 import { POOL_STATEMENTS_MAX } from '../limits.ts'
+import type { Policy } from '../placement/hosts.ts'
 import type { HostClaim } from './claim.ts'
 import { foldLabel } from './label.ts'
+import { Register, type RegisterState } from './register.ts'
+import { Revocations, type Revocation } from './revocation.ts'
 import {
   openStatement,
   statementId,
+  type HostLabels,
   type HostStatement,
+  type LabelStatement,
   type OpenedStatement,
   type OrganisationStatement,
+  type RetireStatement,
+  type Statement,
 } from './statement.ts'
 
 /** An organisation of the pool. */
@@ -29,7 +36,7 @@ export type Organisation = {
   at: number
 }
 
-/** A host of the pool, as its newest certificate has it. */
+/** A host of the pool, as its newest certificate and the labels set since have it. */
 export type HostCertificate = Omit<HostClaim, 'pool'> & {
   /** `claimedName`, or with `#2`, `#3`, … where an earlier host has it. */
   name: string
@@ -37,6 +44,16 @@ export type HostCertificate = Omit<HostClaim, 'pool'> & {
   /** When this host was first certified, ms. */
   since: number
   statement: Uint8Array
+  /** The envelope under which it certified itself; absent when another host certified it. */
+  delegation: Uint8Array | undefined
+  /** Since when its organisation is taking it out of use, ms; undefined while it is in use. */
+  retiredAt: number | undefined
+}
+
+/** A host that was revoked: it is no member, and never will be again. */
+export type RevokedHost = Revocation & {
+  /** What it was, when a certificate of it still counts. */
+  certificate: HostCertificate | undefined
 }
 
 /** A statement that counts for nothing, and why. */
@@ -51,6 +68,14 @@ export type PoolState = {
   organisations: Map<string, Organisation>
   /** By identity key in hex; ascending. */
   hosts: Map<string, HostCertificate>
+  /** By identity key in hex; ascending. None of them is in `hosts`. */
+  revoked: Map<string, RevokedHost>
+  /** What the pool's vaults want to survive; undefined until somebody says so. */
+  policy: Policy | undefined
+  /** What statements about the same thing have to name (`register.ts`), by `registerName`. */
+  registers: Map<string, RegisterState>
+  /** Ids of the statements that count, ascending, by the host (hex) that signed them. */
+  signed: Map<string, Uint8Array[]>
   /** Ascending by id; they stay in the set, because a later version may know better. */
   rejected: Rejected[]
 }
@@ -62,19 +87,34 @@ export type PoolState = {
  */
 export type OpenedStatements = Map<string, OpenedStatement | { reason: string }>
 
-type Opened<S> = OpenedStatement & { statement: S }
+type Opened<S extends Statement> = OpenedStatement & { statement: S }
+type OfKind<K extends Statement['kind']> = Opened<Extract<Statement, { kind: K }>>
+
+/** The name in `PoolState.registers` of a host's label or retirement, or of the policy. */
+export function registerName(
+  what: 'policy' | { retire: Uint8Array } | { label: Uint8Array; field: keyof HostLabels },
+): string {
+  if (what === 'policy') return 'policy'
+  if ('retire' in what) return `retire ${toHex(what.retire)}`
+  return `label ${toHex(what.label)} ${what.field}`
+}
 
 /** Total order of statements: by their own time, then by id. */
 function earlier(a: OpenedStatement, b: OpenedStatement): number {
   return a.statement.at - b.statement.at || compareBytes(a.id, b.id)
 }
 
+const VOID = 'by a revoked host'
+const OUTSIDE = 'by an organisation outside the pool'
+
 class Evaluation {
   readonly #pool: Uint8Array
+  readonly #opened: OpenedStatement[] = []
   readonly #rejected = new Map<string, Rejected>()
   readonly #organisations = new Map<string, Organisation>()
-  readonly #admissions: Opened<OrganisationStatement>[] = []
-  readonly #certificates: (Opened<HostStatement> & { claim: HostClaim })[] = []
+  readonly #settings = new Map<string, Register<unknown>>()
+  #revocations = new Revocations([])
+  #certified = new Map<string, HostCertificate>()
   #name = ''
 
   constructor(pool: Uint8Array) {
@@ -85,19 +125,39 @@ class Evaluation {
     this.#rejected.set(toHex(id), { id, reason })
   }
 
-  /** Sorts one opened statement to its kind, or out. */
+  /** Takes one opened statement, or sorts it out. */
   take(opened: OpenedStatement): void {
-    const { id, org, statement, claim } = opened
-    if (statement.kind === 'genesis') {
-      if (!equalBytes(id, this.#pool)) return this.reject(id, 'genesis of another pool')
-      this.#name = statement.name
-      const at = statement.at
-      this.#organisations.set(toHex(org), { org, statement: id, admittedBy: org, at })
+    const { id, org, statement } = opened
+    if (statement.kind !== 'genesis') {
+      if (equalBytes(statement.pool, this.#pool)) this.#opened.push(opened)
+      else this.reject(id, 'of another pool')
       return
     }
-    if (!equalBytes(statement.pool, this.#pool)) return this.reject(id, 'of another pool')
-    if (statement.kind === 'organisation') this.#admissions.push({ id, org, statement })
-    else if (claim !== undefined) this.#certificates.push({ id, org, statement, claim })
+    if (!equalBytes(id, this.#pool)) return this.reject(id, 'genesis of another pool')
+    // Whatever became of its signer: a pool whose founding host was stolen is still the pool.
+    this.#name = statement.name
+    const at = statement.at
+    this.#organisations.set(toHex(org), { org, statement: id, admittedBy: org, at })
+    this.#opened.push(opened)
+  }
+
+  /** What is left of a kind, in a total order. */
+  #counting<K extends Statement['kind']>(kind: K): OfKind<K>[] {
+    return this.#opened
+      .filter((one): one is OfKind<K> => one.statement.kind === kind)
+      .filter(({ id }) => !this.#rejected.has(toHex(id)))
+      .toSorted(earlier)
+  }
+
+  /** Finds who is revoked, and rejects what revoked hosts said and nobody kept. */
+  #revoke(): void {
+    this.#revocations = new Revocations(this.#counting('revoke'))
+    for (const id of this.#revocations.void) this.reject(id, VOID)
+    for (const one of this.#opened) {
+      const { kind } = one.statement
+      if (kind === 'genesis' || kind === 'revoke') continue
+      if (this.#revocations.voids(one)) this.reject(one.id, VOID)
+    }
   }
 
   /**
@@ -105,10 +165,11 @@ class Evaluation {
    * is the closure from the founder; which statement counts for each is decided afterwards, so the
    * way there does not matter.
    */
-  admit(): void {
+  #admit(): void {
+    const admissions = this.#counting('organisation')
     const admitted = new Set(this.#organisations.keys())
     const invitedBy = new Map<string, Opened<OrganisationStatement>[]>()
-    for (const one of this.#admissions) {
+    for (const one of admissions) {
       const by = toHex(one.org)
       const list = invitedBy.get(by)
       if (list === undefined) invitedBy.set(by, [one])
@@ -123,46 +184,156 @@ class Evaluation {
         pending.push(org)
       }
     }
-    for (const one of this.#admissions.toSorted(earlier)) {
-      const { id, org: admittedBy, statement } = one
+    for (const { id, org: admittedBy, statement } of admissions) {
       const { org, at } = statement
-      if (!admitted.has(toHex(admittedBy))) this.reject(id, 'by an organisation outside the pool')
+      if (!admitted.has(toHex(admittedBy))) this.reject(id, OUTSIDE)
       else if (!this.#organisations.has(toHex(org))) {
         this.#organisations.set(toHex(org), { org, statement: id, admittedBy, at })
       }
     }
   }
 
-  /**
-   * The newest certificate of each host of an admitted organisation, with names that are unique.
-   */
-  hosts(): Map<string, HostCertificate> {
-    const newest = new Map<string, HostCertificate>()
-    for (const { id, org, claim, statement } of this.#certificates.toSorted(earlier)) {
+  /** The newest certificate of each host of an admitted organisation. */
+  #certify(): void {
+    for (const { id, org, claim, statement } of this.#counting('host')) {
+      if (claim === undefined) continue
       const hex = toHex(claim.host)
-      const before = newest.get(hex)
+      const before = this.#certified.get(hex)
       if (!this.#organisations.has(toHex(org))) {
         this.reject(id, 'of an organisation outside the pool')
       } else if (before !== undefined && !equalBytes(before.org, org)) {
         this.reject(id, 'of a host that belongs to another organisation')
       } else {
-        const { pool: _, ...rest } = claim
-        const since = before?.since ?? statement.at
-        const at = statement.at
-        newest.set(hex, { ...rest, claimedName: claim.name, since, at, statement: id })
+        this.#certified.set(hex, certificateOf({ id, claim, statement, before }))
       }
     }
-    return named(newest)
   }
 
-  state(hosts: Map<string, HostCertificate>): PoolState {
+  #register<V>(name: string): Register<V> {
+    const known = this.#settings.get(name) ?? new Register<unknown>()
+    this.#settings.set(name, known)
+    return known as Register<V>
+  }
+
+  /** True for a statement about a host of its author's own organisation; rejects it otherwise. */
+  #isAboutOwn({ id, org, statement }: Opened<LabelStatement | RetireStatement>): boolean {
+    const host = this.#certified.get(toHex(statement.host))
+    if (host !== undefined && equalBytes(host.org, org)) return true
+    this.reject(id, 'about a host that its organisation does not have')
+    return false
+  }
+
+  /** Applies labels, retirements and the policy. */
+  #describe(): Policy | undefined {
+    for (const { id, org } of this.#counting('policy')) {
+      if (!this.#organisations.has(toHex(org))) this.reject(id, OUTSIDE)
+    }
+    for (const { id, org, statement } of this.#counting('revoke')) {
+      // Who passes an order on does not matter: the order may be what puts him out.
+      const revoking = statement.order?.org ?? org
+      if (!this.#organisations.has(toHex(revoking))) this.reject(id, OUTSIDE)
+    }
+    const labelled = new Map<string, { hex: string; field: keyof HostLabels }>()
+    for (const one of this.#counting('label')) {
+      if (!this.#isAboutOwn(one)) continue
+      const { host, set } = one.statement
+      for (const field of Object.keys(set) as (keyof HostLabels)[]) {
+        const name = registerName({ label: host, field })
+        labelled.set(name, { hex: toHex(host), field })
+        const { seq, after } = one.statement
+        this.#register(name).add({ id: one.id, seq, after, value: set[field] })
+      }
+    }
+    for (const [name, { hex, field }] of labelled) {
+      const host = this.#certified.get(hex) as HostCertificate
+      const key = field === 'name' ? 'claimedName' : field
+      this.#certified.set(hex, { ...host, [key]: this.#register(name).value() })
+    }
+    this.#retire()
+    for (const { id, statement } of this.#counting('policy')) {
+      const { seq, after, policy } = statement
+      this.#register<Policy>('policy').add({ id, seq, after, value: policy })
+    }
+    return this.#settings.has('policy') ? this.#register<Policy>('policy').value() : undefined
+  }
+
+  #retire(): void {
+    const retired = new Set<string>()
+    for (const one of this.#counting('retire')) {
+      if (!this.#isAboutOwn(one)) continue
+      const { host, seq, after, at } = one.statement
+      const value = one.statement.retired ? at : undefined
+      retired.add(toHex(host))
+      this.#register(registerName({ retire: host })).add({ id: one.id, seq, after, value })
+    }
+    for (const hex of retired) {
+      const host = this.#certified.get(hex) as HostCertificate
+      const register = this.#register<number | undefined>(registerName({ retire: host.host }))
+      this.#certified.set(hex, { ...host, retiredAt: register.value() })
+    }
+  }
+
+  /** Everything that follows from what was taken. */
+  state(): PoolState {
+    this.#revoke()
+    this.#admit()
+    this.#certify()
+    const policy = this.#describe()
+    const registers = new Map([...this.#settings].map(([name, one]) => [name, one.state()]))
+    const hosts = new Map(this.#certified)
+    const revoked = new Map<string, RevokedHost>()
+    for (const revocation of this.#revocations.all()) {
+      if (!this.#organisations.has(toHex(revocation.org))) continue
+      const hex = toHex(revocation.host)
+      const certificate = this.#certified.get(hex)
+      if (certificate !== undefined && !equalBytes(certificate.org, revocation.org)) continue
+      hosts.delete(hex)
+      const last = certificate && { ...certificate, name: certificate.claimedName }
+      revoked.set(hex, { ...revocation, certificate: last })
+    }
     return {
       id: this.#pool,
       name: this.#name,
       organisations: ascending(this.#organisations),
-      hosts,
+      hosts: named(hosts),
+      revoked: ascending(revoked),
+      policy,
+      registers: ascending(registers),
+      signed: this.#signed(),
       rejected: [...ascending(this.#rejected).values()],
     }
+  }
+
+  #signed(): Map<string, Uint8Array[]> {
+    const signed = new Map<string, Uint8Array[]>()
+    const counting = this.#opened.filter(({ id }) => !this.#rejected.has(toHex(id)))
+    for (const { id, statement } of counting.toSorted((a, b) => compareBytes(a.id, b.id))) {
+      const by = toHex(statement.by)
+      const list = signed.get(by)
+      if (list === undefined) signed.set(by, [id])
+      else list.push(id)
+    }
+    return ascending(signed)
+  }
+}
+
+function certificateOf(o: {
+  id: Uint8Array
+  claim: HostClaim
+  statement: HostStatement
+  before: HostCertificate | undefined
+}): HostCertificate {
+  const { pool: _, ...rest } = o.claim
+  const { at, by } = o.statement
+  const isOwn = equalBytes(by, o.claim.host)
+  return {
+    ...rest,
+    claimedName: o.claim.name,
+    since: o.before?.since ?? at,
+    at,
+    statement: o.id,
+    delegation: isOwn ? o.statement.delegation : o.before?.delegation,
+    retiredAt: undefined,
   }
 }
 
@@ -220,6 +391,5 @@ export function evaluatePool(
     if ('reason' in one) evaluation.reject(id, one.reason)
     else evaluation.take(one)
   }
-  evaluation.admit()
-  return evaluation.state(evaluation.hosts())
+  return evaluation.state()
 }

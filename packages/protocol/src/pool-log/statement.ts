@@ -1,35 +1,31 @@
 /**
- * Statements of the pool log (spec/pool-log.md §4): genesis, organisation admitted, host certified.
- * Each is signed by a host, and carries the delegation under which that host acts for its
- * organisation.
+ * Statements of the pool log (spec/pool-log.md §4): what is in them, and how they are opened. Each
+ * is signed by a host, and carries the delegation under which that host acts for its organisation.
+ * Making them is in `sign.ts`, what follows from a set of them in `pool-state.ts`.
  */
 
-import { assert } from '../assert.ts'
-import { equalBytes } from '../bytes.ts'
+import { concatBytes, equalBytes } from '../bytes.ts'
 import { blake3 } from '../blake3/index.ts'
-import {
-  decodeCbor,
-  encodeCbor,
-  parse,
-  s,
-  type CborMap,
-  type CborValue,
-  type Schema,
-} from '../cbor/index.ts'
-import { envelopePayload, openEnvelope, signEnvelope, type Signer } from '../envelope/index.ts'
+import { decodeCbor, encodeCbor, parse, s, type CborValue, type Schema } from '../cbor/index.ts'
+import { envelopePayload, openEnvelope } from '../envelope/index.ts'
 import { MoyaiError } from '../errors.ts'
 import {
+  CODE_M_MAX,
   DELEGATION_BYTES_MAX,
   GENESIS_NONCE_BYTES,
   HASH_BYTES,
   HOST_CLAIM_BYTES_MAX,
   PUBLIC_KEY_BYTES,
+  REGISTER_AFTER_MAX,
+  REGISTER_SEQ_MAX,
+  REVOCATION_KEEP_MAX,
   SIGNATURE_BYTES,
   STATEMENT_BYTES_MAX,
   TIME_MAX,
 } from '../limits.ts'
-import { openHostClaim, type HostClaim } from './claim.ts'
-import { mayAct, openDelegation } from './delegation.ts'
+import type { Policy } from '../placement/hosts.ts'
+import { openHostClaim, type HostClaim, type HostClass } from './claim.ts'
+import { isSenior, mayAct, openDelegation, type Delegation, type Right } from './delegation.ts'
 import { labelSchema } from './label.ts'
 
 type Common = {
@@ -67,7 +63,68 @@ export type HostStatement = Common & {
   claim: Uint8Array
 }
 
-export type Statement = GenesisStatement | OrganisationStatement | HostStatement
+/**
+ * Where a statement stands among those about the same thing, of which one counts: `seq` is one more
+ * than the highest that its author knew, `after` names those that it replaces. No clock is asked.
+ */
+export type RegisterPlace = { seq: number; after: Uint8Array[] }
+
+/** What an organisation says of one of its hosts; fields that are absent stay as they are. */
+export type HostLabels = {
+  name?: string
+  site?: string
+  provider?: string
+  class?: HostClass
+  offeredBytes?: number
+}
+
+/** An organisation names or describes one of its hosts anew. */
+export type LabelStatement = Common &
+  RegisterPlace & {
+    kind: 'label'
+    pool: Uint8Array
+    host: Uint8Array
+    set: HostLabels
+  }
+
+/** An organisation takes one of its hosts out of use, or (`retired: false`) back into it. */
+export type RetireStatement = Common &
+  RegisterPlace & {
+    kind: 'retire'
+    pool: Uint8Array
+    host: Uint8Array
+    retired: boolean
+  }
+
+/** What the pool's vaults want to survive where nothing else is said. */
+export type PolicyStatement = Common &
+  RegisterPlace & {
+    kind: 'policy'
+    pool: Uint8Array
+    policy: Policy
+  }
+
+/** A host is declared gone, for ever: by one of its organisation, or by its guard key. */
+export type RevokeStatement = Common & {
+  kind: 'revoke'
+  pool: Uint8Array
+  host: Uint8Array
+  /** Ids of statements of `host` that stay valid; every other one is void. */
+  keep: Uint8Array[]
+  /** The delegation (envelope) to `host`, which shows that `by` is its senior; or else `order`. */
+  target?: Uint8Array
+  /** The guard key `org` signed what the statement says: then `by` only passes it on. */
+  order?: { org: Uint8Array; signature: Uint8Array }
+}
+
+export type Statement =
+  | GenesisStatement
+  | OrganisationStatement
+  | HostStatement
+  | LabelStatement
+  | RetireStatement
+  | PolicyStatement
+  | RevokeStatement
 
 /** A statement whose signatures, and those inside, were verified. */
 export type OpenedStatement = {
@@ -75,11 +132,12 @@ export type OpenedStatement = {
   /** The organisation that `by` acts for. */
   org: Uint8Array
   statement: Statement
+  /** When the guard key made `by` its delegate, ms: what seniority goes by. */
+  delegatedAt: number
   /** Of a host statement. */
   claim?: HostClaim
 }
 
-const KINDS = ['genesis', 'organisation', 'host']
 const hash = s.bytes({ length: HASH_BYTES })
 const key = s.bytes({ length: PUBLIC_KEY_BYTES })
 const common = {
@@ -107,55 +165,81 @@ const HOST: Schema<HostStatement & { v: 1 }> = s.map({
   pool: hash,
   claim: s.bytes({ min: SIGNATURE_BYTES, max: HOST_CLAIM_BYTES_MAX }),
 })
-const STATEMENT: Schema<Statement & { v: 1 }> = s.variant('kind', {
+const register = {
+  seq: s.int({ min: 1, max: REGISTER_SEQ_MAX }),
+  after: s.array(hash, { max: REGISTER_AFTER_MAX }),
+}
+const LABELS: Schema<HostLabels> = s.where(
+  s.map({
+    name: s.optional(labelSchema),
+    site: s.optional(labelSchema),
+    provider: s.optional(labelSchema),
+    class: s.optional(s.oneOf('always-on', 'desktop', 'laptop')),
+    offeredBytes: s.optional(s.int()),
+  }),
+  (set) => Object.keys(set).length > 0,
+  'at least one label',
+)
+const LABEL: Schema<LabelStatement & { v: 1 }> = s.map({
+  ...common,
+  ...register,
+  kind: s.literal('label'),
+  pool: hash,
+  host: key,
+  set: LABELS,
+})
+const RETIRE: Schema<RetireStatement & { v: 1 }> = s.map({
+  ...common,
+  ...register,
+  kind: s.literal('retire'),
+  pool: hash,
+  host: key,
+  retired: s.bool(),
+})
+const losses = s.int({ max: CODE_M_MAX })
+const POLICY: Schema<PolicyStatement & { v: 1 }> = s.map({
+  ...common,
+  ...register,
+  kind: s.literal('policy'),
+  pool: hash,
+  policy: s.map({ host: losses, site: losses, provider: losses, org: losses }),
+})
+const REVOKE: Schema<RevokeStatement & { v: 1 }> = s.map({
+  ...common,
+  kind: s.literal('revoke'),
+  pool: hash,
+  host: key,
+  keep: s.array(hash, { max: REVOCATION_KEEP_MAX }),
+  target: s.optional(s.bytes({ min: SIGNATURE_BYTES, max: DELEGATION_BYTES_MAX })),
+  order: s.optional(s.map({ org: key, signature: s.bytes({ length: SIGNATURE_BYTES }) })),
+})
+const SCHEMAS = {
   genesis: GENESIS,
   organisation: ORGANISATION,
   host: HOST,
-})
-
-function sign(value: CborMap, by: Signer): Uint8Array {
-  assert(equalBytes(value['by'] as Uint8Array, by.publicKey), 'a host signs its own statements')
-  STATEMENT.read(value, 'pool-log statement')
-  return signEnvelope('pool-log', encodeCbor(value), by)
+  label: LABEL,
+  retire: RETIRE,
+  policy: POLICY,
+  revoke: REVOKE,
 }
 
-/** Founds a pool: the envelope whose id is the pool's. MALFORMED for a bad name. */
-export function signGenesis(
-  o: { name: string; nonce: Uint8Array; delegation: Uint8Array; at: number },
-  by: Signer,
-): Uint8Array {
-  const { name, nonce, delegation, at } = o
-  return sign({ v: 1, kind: 'genesis', name, nonce, by: by.publicKey, at, delegation }, by)
+/** One statement with its version, whatever its kind. */
+export const statementSchema: Schema<Statement & { v: 1 }> = s.variant('kind', SCHEMAS)
+
+/** The right that a delegation must give for each kind. */
+const RIGHTS: Readonly<Record<Statement['kind'], Right>> = {
+  genesis: 'invite',
+  organisation: 'invite',
+  policy: 'invite',
+  host: 'certify-host',
+  label: 'certify-host',
+  retire: 'certify-host',
+  revoke: 'certify-host',
 }
 
-/** Admits the organisation `org`; `by` is a host of an admitted one, `delegation` its own. */
-export function signOrganisation(
-  o: {
-    pool: Uint8Array
-    org: Uint8Array
-    invite: Uint8Array
-    delegation: Uint8Array
-    at: number
-  },
-  by: Signer,
-): Uint8Array {
-  const { pool, org, invite, delegation, at } = o
-  return sign(
-    { v: 1, kind: 'organisation', pool, org, invite, by: by.publicKey, at, delegation },
-    by,
-  )
-}
-
-/**
- * Certifies the host of `claim` (an envelope); `by` acts for the claim's organisation, `delegation`
- * is its own.
- */
-export function signHost(
-  o: { pool: Uint8Array; claim: Uint8Array; delegation: Uint8Array; at: number },
-  by: Signer,
-): Uint8Array {
-  const { pool, claim, delegation, at } = o
-  return sign({ v: 1, kind: 'host', pool, claim, by: by.publicKey, at, delegation }, by)
+/** What the guard key signs to revoke a host. */
+export function revocationOrder(o: Pick<RevokeStatement, 'pool' | 'host' | 'keep'>): Uint8Array {
+  return encodeCbor({ v: 1, kind: 'revoke', pool: o.pool, host: o.host, keep: o.keep })
 }
 
 /** Id of a statement: BLAKE3 of its envelope. */
@@ -176,26 +260,50 @@ function kindOf(value: CborValue): unknown {
   return isMap && Object.hasOwn(value, 'kind') ? value['kind'] : undefined
 }
 
-function openInner(statement: Statement): { org: Uint8Array; claim?: HostClaim } {
-  const delegation = openDelegation(statement.delegation)
-  const right = statement.kind === 'host' ? 'certify-host' : 'invite'
-  if (!mayAct(delegation, statement.by, right)) {
-    throw new MoyaiError('MALFORMED', `statement: its delegation does not allow it (${right})`)
-  }
-  if (statement.kind !== 'host') return { org: delegation.org }
+function openClaim(statement: HostStatement, org: Uint8Array): HostClaim {
   const claim = openHostClaim(statement.claim)
   if (!equalBytes(claim.pool, statement.pool)) {
     throw new MoyaiError('MALFORMED', 'statement: its claim is for another pool')
   }
-  if (!equalBytes(claim.org, delegation.org)) {
+  if (!equalBytes(claim.org, org)) {
     throw new MoyaiError('MALFORMED', "statement: certifies another organisation's host")
   }
-  return { org: delegation.org, claim }
+  return claim
+}
+
+/** MALFORMED or BAD_SIGNATURE unless `by` may revoke the host. */
+function checkRevocation(statement: RevokeStatement, own: Delegation): void {
+  const { host, target, order } = statement
+  if (order !== undefined) {
+    openEnvelope('guard', concatBytes(order.signature, revocationOrder(statement)), order.org)
+    if (target === undefined) return
+    throw new MoyaiError('MALFORMED', 'statement: a revocation with two proofs')
+  }
+  if (target === undefined) throw new MoyaiError('MALFORMED', 'statement: revokes without a proof')
+  const other = openDelegation(target)
+  if (!equalBytes(other.org, own.org) || !equalBytes(other.delegate, host)) {
+    throw new MoyaiError('MALFORMED', "statement: revokes another organisation's host")
+  }
+  if (!equalBytes(host, own.delegate) && !isSenior(own, other)) {
+    throw new MoyaiError('MALFORMED', 'statement: revokes a host that is its senior')
+  }
+}
+
+function openInner(statement: Statement): Pick<OpenedStatement, 'org' | 'delegatedAt' | 'claim'> {
+  const delegation = openDelegation(statement.delegation)
+  const right = RIGHTS[statement.kind]
+  if (!mayAct(delegation, statement.by, right)) {
+    throw new MoyaiError('MALFORMED', `statement: its delegation does not allow it (${right})`)
+  }
+  const { org, at: delegatedAt } = delegation
+  if (statement.kind === 'revoke') checkRevocation(statement, delegation)
+  if (statement.kind !== 'host') return { org, delegatedAt }
+  return { org, delegatedAt, claim: openClaim(statement, org) }
 }
 
 /**
- * The statement in an envelope, after its signature and those of the delegation and claim inside
- * were verified. Whether it belongs to a pool is for `evaluatePool`. MALFORMED, TRUNCATED,
+ * The statement in an envelope, after its signature and those of the delegation, claim or order
+ * inside were verified. Whether it belongs to a pool is for `evaluatePool`. MALFORMED, TRUNCATED,
  * TOO_LARGE, BAD_SIGNATURE, or UNKNOWN_VERSION for a kind or version that is not known here (its
  * signature is not looked at then).
  */
@@ -205,13 +313,13 @@ export function openStatement(envelope: Uint8Array): OpenedStatement {
   }
   const value = decodeCbor(envelopePayload(envelope), {
     bytesMax: STATEMENT_BYTES_MAX - SIGNATURE_BYTES,
-    itemsMax: 256,
+    itemsMax: 64 + REVOCATION_KEEP_MAX,
   })
   const kind = kindOf(value)
-  if (typeof kind === 'string' && !KINDS.includes(kind)) {
+  if (typeof kind === 'string' && !Object.hasOwn(SCHEMAS, kind)) {
     throw new MoyaiError('UNKNOWN_VERSION', 'unknown kind')
   }
-  const { v: _, ...statement } = parse(STATEMENT, value, 'statement')
+  const { v: _, ...statement } = parse(statementSchema, value, 'statement')
   openEnvelope('pool-log', envelope, statement.by)
   return { id: statementId(envelope), statement, ...openInner(statement) }
 }
