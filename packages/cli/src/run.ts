@@ -15,6 +15,9 @@ type Listed = { names: readonly string[]; load: () => Promise<Command> }
 
 const pool = (): Promise<typeof import('./commands/pool.ts')> => import('./commands/pool.ts')
 
+const poolHosts = (): Promise<typeof import('./commands/pool-hosts.ts')> =>
+  import('./commands/pool-hosts.ts')
+
 const COMMANDS: readonly Listed[] = [
   { names: ['demo'], load: async () => (await import('./commands/demo.ts')).demoCommand },
   { names: ['init'], load: async () => (await import('./commands/init.ts')).initCommand },
@@ -22,7 +25,11 @@ const COMMANDS: readonly Listed[] = [
   { names: ['pool create'], load: async () => (await pool()).createCommand },
   { names: ['pool invite'], load: async () => (await pool()).inviteCommand },
   { names: ['pool join'], load: async () => (await pool()).joinCommand },
-  { names: ['pool hosts'], load: async () => (await pool()).hostsCommand },
+  { names: ['pool hosts'], load: async () => (await poolHosts()).hostsCommand },
+  { names: ['pool label'], load: async () => (await poolHosts()).labelCommand },
+  { names: ['pool retire'], load: async () => (await poolHosts()).retireCommand },
+  { names: ['pool revoke'], load: async () => (await poolHosts()).revokeCommand },
+  { names: ['pool policy'], load: async () => (await poolHosts()).policyCommand },
   {
     names: ['store', 'backup'],
     load: async () => (await import('./commands/store.ts')).storeCommand,

@@ -5,7 +5,7 @@
 import {
   type CheckSummary,
   type Clock,
-  type HostStatus,
+  type ControlMethod,
   type PoolState,
   type RetrieveSummary,
   type StoreSummary,
@@ -21,6 +21,7 @@ import type { ControlHandlers } from './control-server/index.ts'
 import { eventStream } from './event-stream.ts'
 import { errorFields, type Logger } from './logger.ts'
 import type { Membership } from './membership/index.ts'
+import type { PoolService } from './pool-service.ts'
 import type { RetrieveService } from './retrieve/index.ts'
 import type { StatusService } from './status/index.ts'
 import type { StoreRequest, StoreService } from './store/index.ts'
@@ -40,8 +41,7 @@ export type HandlerComponents = {
   limits: BandwidthSettings
   clock: Clock
   vault: VaultState
-  /** The pool's hosts for people; NO_POOL when this host is in none. */
-  hosts: () => Promise<{ pool: { id: string; name: string }; hosts: HostStatus[] }>
+  pool: PoolService
   logger: Logger
 }
 
@@ -54,7 +54,8 @@ export function controlHandlers(c: HandlerComponents): Required<ControlHandlers>
   return { ...poolHandlers(c), ...vaultHandlers(c) }
 }
 
-type PoolMethods = 'version' | 'status' | 'limit' | `pool.${'create' | 'invite' | 'join' | 'hosts'}`
+type PoolVerb = Extract<ControlMethod, `pool.${string}`>
+type PoolMethods = 'version' | 'status' | 'limit' | PoolVerb
 
 function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
   return {
@@ -85,7 +86,22 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
       return { pool: poolOf(state), name, hosts: state.hosts.size }
     },
     async *'pool.hosts'() {
-      return c.hosts()
+      return c.pool.hosts()
+    },
+    async *'pool.label'(params) {
+      return { host: await c.pool.label(params) }
+    },
+    async *'pool.retire'({ host, retired }) {
+      return c.pool.retire(host, retired)
+    },
+    async *'pool.revocation'({ host }) {
+      return c.pool.revocation(host)
+    },
+    async *'pool.revoke'(params) {
+      return { host: await c.pool.revoke(params) }
+    },
+    async *'pool.policy'({ set }) {
+      return c.pool.policy(set)
     },
   }
 }

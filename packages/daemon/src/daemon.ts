@@ -5,14 +5,7 @@
 
 import { hostname, tmpdir, userInfo } from 'node:os'
 
-import {
-  controlAddress,
-  DEFAULT_POLICY,
-  effectivePolicy,
-  type HostFacts,
-  toHex,
-  VERSION,
-} from '@moyai/protocol'
+import { controlAddress, effectivePolicy, type HostFacts, toHex, VERSION } from '@moyai/protocol'
 
 import { limitAllocator } from './allocator.ts'
 import { CheckService } from './check/index.ts'
@@ -25,14 +18,15 @@ import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
-import { Ledger, vaultQuota, withLedger } from './ledger/index.ts'
+import { Ledger, vaultQuota } from './ledger/index.ts'
 import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
 import { Membership } from './membership/index.ts'
 import { createNetwork, type Network } from './net/index.ts'
 import { systemRandom } from './random.ts'
 import { RetrieveService } from './retrieve/index.ts'
 import { openShardStore, type ShardStore } from './shard-store/index.ts'
-import { alarmsOf, hostFacts, hostStatuses, StatusService } from './status/index.ts'
+import { PoolService } from './pool-service.ts'
+import { alarmsOf, hostFacts, placeableFacts, poolPolicy, StatusService } from './status/index.ts'
 import {
   IndexRebuilder,
   loadHasher,
@@ -80,10 +74,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   }
   return 0
 }
-
-/** `pool hosts` shows what is younger than this, and does not wait longer for a host that hangs. */
-const LEDGER_AGE_MS = 5_000
-const LEDGER_PATIENCE_MS = 1_000
 
 type Base = { home: Home; database: Database; logger: Logger; options: DaemonOptions }
 
@@ -181,6 +171,28 @@ type Pool = {
   ledger: Ledger
 }
 
+/** The pool as storing sees it. */
+function storePoolOf(
+  self: string,
+  { membership, network, ledger }: Omit<Pool, 'shards' | 'bandwidth'>,
+): StorePool {
+  const hosts = (): HostFacts[] => {
+    const state = membership.acts.requireMember()
+    return placeableFacts({ self, state, peers: network.peers(), ledger })
+  }
+  return {
+    self,
+    hosts,
+    retiring: () => {
+      const all = [...(membership.state()?.hosts ?? [])]
+      return new Set(all.flatMap(([id, { retiredAt }]) => (retiredAt === undefined ? [] : [id])))
+    },
+    revoked: () => new Set(membership.state()?.revoked.keys()),
+    policy: () => effectivePolicy(hosts(), poolPolicy(membership.requireState())),
+    nameOf: (host) => membership.state()?.hosts.get(host)?.name ?? host.slice(0, 8),
+  }
+}
+
 type VaultServices = {
   store: StoreService
   retrieve: RetrieveService
@@ -196,12 +208,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const self = toHex(network.self)
   const facts = (): HostFacts[] =>
     hostFacts({ self, state: membership.requireState(), peers: network.peers(), ledger })
-  const storePool: StorePool = {
-    self,
-    hosts: facts,
-    policy: () => effectivePolicy(facts(), DEFAULT_POLICY),
-    nameOf: (host) => membership.state()?.hosts.get(host)?.name ?? host.slice(0, 8),
-  }
+  const storePool = storePoolOf(self, { membership, network, ledger })
   const index = new VaultIndex(database)
   const hasher = loadHasher()
   const rebuilder = new IndexRebuilder(
@@ -263,7 +270,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       ensure: (signal) => vault.ensure(signal),
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
-      alarms: () => alarmsOf(membership, clock.now()),
+      alarms: () => alarmsOf(membership, self, clock.now()),
     },
   )
   const handlers = controlHandlers({
@@ -276,15 +283,17 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
     vault,
     clock,
-    hosts: async () => {
-      const state = membership.requireState()
-      const used = new Map([[self, await shards.usedBytes()]])
-      await ledger.refresh(LEDGER_AGE_MS, LEDGER_PATIENCE_MS)
-      const view = { self, state, peers: network.peers(), ledger }
-      const statuses = await withLedger(hostStatuses(view, used), ledger)
-      return { pool: { id: toHex(state.id), name: state.name }, hosts: statuses }
-    },
+    pool: new PoolService({
+      membership,
+      network,
+      index,
+      clock,
+      keptBytes: () => shards.usedBytes(),
+      ledger,
+      code: home.config.store.code,
+    }),
     logger,
   })
+  membership.onChange(() => store.wake())
   return { store, retrieve, handlers }
 }

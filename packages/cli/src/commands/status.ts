@@ -1,6 +1,6 @@
 import { type Command, daemonOf } from '../command.ts'
 import { count, formatBytes } from '../output.ts'
-import { ago, hostTable } from './pool.ts'
+import { ago, countMembers, hostTable } from './host-table.ts'
 
 export const statusCommand: Command = {
   name: 'status',
@@ -21,7 +21,7 @@ export const statusCommand: Command = {
       output.say('hint: moyai pool create NAME starts one, moyai pool join TOKEN joins one')
     } else {
       output.line(
-        `Pool ${status.pool.name}, ${count(status.hosts.length, 'host')}. Policy ${status.policy.text}`,
+        `Pool ${status.pool.name}, ${countMembers(status.hosts)}. Policy ${status.policy.text}`,
       )
       output.line(status.policy.explain)
       output.line('')

@@ -32,6 +32,8 @@ const text = { optional: false, shape: 'text' } as const
 const texts = { optional: false, shape: 'texts' } as const
 const number = { optional: false, shape: 'number' } as const
 const boolean = { optional: false, shape: 'boolean' } as const
+const optionalNumber = { optional: true, shape: 'number' } as const
+const optionalTexts = { optional: true, shape: 'texts' } as const
 const optionalText = { optional: true, shape: 'text' } as const
 
 const SHAPES: Shapes = {
@@ -42,6 +44,18 @@ const SHAPES: Shapes = {
   'pool.join': { token: text },
   'pool.hosts': {},
   limit: { upload: optionalText, download: optionalText },
+  'pool.label': {
+    host: text,
+    name: optionalText,
+    site: optionalText,
+    provider: optionalText,
+    class: { optional: true, shape: ['always-on', 'desktop', 'laptop'] },
+    offered: optionalNumber,
+  },
+  'pool.retire': { host: text, retired: boolean },
+  'pool.revocation': { host: text },
+  'pool.revoke': { host: text, keep: optionalTexts, signatures: optionalTexts },
+  'pool.policy': { set: optionalText },
   store: {
     paths: texts,
     name: optionalText,

@@ -14,14 +14,11 @@ import {
   MoyaiError,
   poolId,
   signGenesis,
-  signHost,
-  signHostClaim,
   signOrganisation,
   toHex,
   toMoyaiError,
   vaultSigner,
   type Clock,
-  type HostClass,
   type PoolState,
   type Random,
   type Signer,
@@ -38,13 +35,21 @@ import { SyncClient, type SyncTransport } from '../net/sync/client.ts'
 import { SYNC_PROTOCOL } from '../net/sync/constants.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Membership as NetworkMembership, Network } from '../net/types.ts'
+import { PoolActs } from './acts.ts'
 import { AddressBook, publishable } from './address-book.ts'
 import { AntiEntropy, SYNC_POLL_MS } from './anti-entropy.ts'
 import * as events from './events.ts'
 import { Invites } from './invites.ts'
 import { fetchPool } from './fetch-pool.ts'
 import { KnownPeers, peerOfAddress } from './known-peers.ts'
-import { checkAdmitted, checkOwnPlace, essentialStatements, isNewVault } from './own-place.ts'
+import {
+  checkAdmitted,
+  checkOwnPlace,
+  essentialStatements,
+  isNewVault,
+  signOwnPlace,
+  type Profile,
+} from './own-place.ts'
 import { OwnLog } from './own-log.ts'
 import { PoolStore } from './pool-store.ts'
 import { registerProtocols } from './protocols.ts'
@@ -57,7 +62,7 @@ export type MembershipOptions = {
   /** The organisation's delegation to this host, an envelope. */
   delegation: Uint8Array
   /** What this host says of itself when it enters a pool. */
-  profile: { name: string; site: string; provider: string; class: HostClass; offeredBytes: number }
+  profile: Profile
   /** Multiaddrs with `/p2p/…` of hosts to ask when this host forgot its pool. */
   peers?: readonly string[]
   /** A file beside the keys that remembers such hosts; absent: none is kept. */
@@ -98,6 +103,10 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   readonly #listeners = new Set<() => void>()
   /** Logs of every vault of the pool, this host's own included. */
   readonly logs: VaultLogs
+  /** What this host says in the pool log. */
+  readonly acts: PoolActs
+  /** Tells what of the own vault is at hosts that are being emptied; set by who has its index. */
+  onLeaving: SyncState['leaving'] = async () => []
   #running: Running | undefined
 
   private constructor(
@@ -112,12 +121,15 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     this.#invites = parts.invites
     this.#vault = vaultSigner(o.bundle)
     this.logs = new VaultLogs({ signer: o.identity }, components)
+    const { store } = parts
+    const { clock } = components
+    this.acts = new PoolActs(o, { store, clock, requireState: () => this.requireState() })
     const { disk = nodeDisk, logger } = components
     this.#knownPeers =
       o.peersFile === undefined
         ? undefined
         : new KnownPeers({ path: o.peersFile }, { disk, logger })
-    parts.store.onChange = () => this.#changed()
+    store.onChange = () => this.#changed()
     parts.addresses.onChange = () => this.#announce()
   }
 
@@ -138,6 +150,10 @@ export class Membership implements NetworkMembership, AsyncDisposable {
 
   isMember(host: string): boolean {
     return this.#store.state?.hosts.has(host) ?? false
+  }
+
+  isRevoked(host: string): boolean {
+    return this.#store.state?.revoked.has(host) ?? false
   }
 
   *members(): IterableIterator<Member> {
@@ -199,6 +215,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
       addresses: this.#addresses,
       logs: this.logs,
       isVault: (vault) => this.isVault(vault),
+      leaving: (hosts) => this.onLeaving(hosts),
     }
     const sync = new AntiEntropy({ state, network, clock, logger })
     const ownLog = new OwnLog(this.#vault, {
@@ -349,12 +366,12 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return this.requireState()
   }
 
-  /** Makes an invite to this pool. NO_POOL, USAGE, BUSY, DISK. */
+  /** Makes an invite to this pool. NO_POOL, HOST_REVOKED, USAGE, BUSY, DISK. */
   async invite(o: {
     uses: number
     expiresSeconds: number
   }): Promise<{ token: string; expires: number }> {
-    const { id } = this.requireState()
+    const { id } = this.acts.requireMember()
     const addresses = publishable(this.#started().network.addresses())
     if (addresses.length === 0) {
       throw new MoyaiError('USAGE', 'this host listens on no address that an invite could name', {
@@ -426,14 +443,8 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   }
 
   #hostStatement(pool: Uint8Array): Uint8Array {
-    const { identity, bundle, delegation, profile } = this.#o
     const at = this.#components.clock.now()
-    const vaultSalt = bundle.salt
-    const claim = signHostClaim(
-      { pool, ...profile, ...this.#own(), vaultSalt, at },
-      { host: identity, vault: this.#vault },
-    )
-    return signHost({ pool, claim, delegation, at }, identity)
+    return signOwnPlace({ ...this.#o, vault: this.#vault }, { pool, at })
   }
 
   /**

@@ -5,13 +5,54 @@
 import {
   equalBytes,
   MoyaiError,
+  signHost,
+  signHostClaim,
   statementId,
   toHex,
   type HostCertificate,
+  type HostClass,
   type PoolState,
+  type Signer,
+  type VaultBundle,
 } from '@moyai/protocol'
 
 import type { StatementSet } from '../net/sync/state.ts'
+
+/** What a host says of itself when it enters a pool. */
+export type Profile = {
+  name: string
+  site: string
+  provider: string
+  class: HostClass
+  offeredBytes: number
+}
+
+/** The statement by which a host certifies itself, with all its keys, for a pool (id). */
+export function signOwnPlace(
+  o: {
+    identity: Signer
+    vault: Signer
+    bundle: VaultBundle
+    delegation: Uint8Array
+    profile: Profile
+  },
+  { pool, at }: { pool: Uint8Array; at: number },
+): Uint8Array {
+  const { identity, vault, bundle, delegation, profile } = o
+  const claim = signHostClaim(
+    {
+      pool,
+      ...profile,
+      host: identity.publicKey,
+      vault: vault.publicKey,
+      org: bundle.org,
+      vaultSalt: bundle.salt,
+      at,
+    },
+    { host: identity, vault },
+  )
+  return signHost({ pool, claim, delegation, at }, identity)
+}
 
 type Own = { host: Uint8Array; vault: Uint8Array; org: Uint8Array }
 

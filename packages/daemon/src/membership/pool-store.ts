@@ -3,7 +3,8 @@
  *
  * The set only grows. A statement is kept when `evaluatePool` counts it as valid together with
  * those that are here; everything else is forgotten and, should it have come before what it rests
- * on, arrives again with the next sync.
+ * on, arrives again with the next sync. What counted once and does not any more, because its author
+ * was revoked, stays on the disk but is not offered to others.
  */
 
 import {
@@ -66,7 +67,7 @@ export class PoolStore implements StatementSet {
     return this.#state
   }
 
-  /** Whether the vault (hex) belongs to a certified host. */
+  /** Whether the vault (hex) belongs to a host that is, or was until it was revoked, certified. */
   isVault(vault: string): boolean {
     return this.#vaults.has(vault)
   }
@@ -85,6 +86,7 @@ export class PoolStore implements StatementSet {
     return this.#statements.has(name) || this.#rejected.has(name)
   }
 
+  /** One that is here, whether it counts or not. */
   get(id: Uint8Array): Uint8Array | undefined {
     return this.#statements.get(toHex(id))
   }
@@ -171,8 +173,10 @@ export class PoolStore implements StatementSet {
   #use(statements: Map<string, Uint8Array>, state: PoolState): void {
     this.#statements = statements
     this.#state = state
-    this.#vaults = new Set([...state.hosts.values()].map(({ vault }) => toHex(vault)))
-    this.#sorted = [...statements.values()].map(statementId).sort(compareBytes)
+    const revoked = [...state.revoked.values()].flatMap(({ certificate }) => certificate ?? [])
+    const vaults = [...state.hosts.values(), ...revoked].map(({ vault }) => toHex(vault))
+    this.#vaults = new Set(vaults)
+    this.#sorted = [...state.signed.values()].flat().sort(compareBytes)
     this.#digest = blake3(concatBytes(...this.#sorted))
   }
 }

@@ -44,6 +44,7 @@ export class Door {
     if (this.standing(peer) !== 'unknown') return true
     const host = hexOfPeerId(peer)
     if (!inbound || host === undefined || host === this.#self) return false
+    if (this.#membership.isRevoked?.(host) === true) return false
     return this.#membership.strangersWelcome() && this.#guests.size < STRANGERS_MAX
   }
 

@@ -16,6 +16,8 @@ export interface Membership {
   pool(): Uint8Array | undefined
   /** Whether the host (hex) is certified and not revoked. */
   isMember(host: string): boolean
+  /** Was put out of the pool for ever: not even an invite lets it connect. Absent: nobody was. */
+  isRevoked?(host: string): boolean
   /** All certified hosts, with their addresses; this host itself is skipped. */
   members(): Iterable<Member>
   /** Whether an invite is open, so that hosts which are no members may connect to redeem it. */

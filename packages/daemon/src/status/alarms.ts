@@ -7,15 +7,33 @@ import { CLOCK_SKEW_MS_MAX } from '../membership/index.ts'
 type Watched = {
   /** Hosts (hex) → how far their clock is ahead of this one, ms. */
   clockSkews(): ReadonlyMap<string, number>
-  state(): { hosts: ReadonlyMap<string, { name: string; vault: Uint8Array }> } | undefined
+  state():
+    | {
+        hosts: ReadonlyMap<string, { name: string; vault: Uint8Array }>
+        revoked: ReadonlyMap<string, { at: number }>
+      }
+    | undefined
   logs: { forks(): Promise<readonly { vault: Uint8Array; seq: number }[]> }
 }
 
 type Alarms = StatusResult['alarms']
 
 /** Every alarm that this host can raise from what it has seen. */
-export async function alarmsOf(membership: Watched, nowMs: number): Promise<Alarms> {
-  return [...clockAlarms(membership, nowMs), ...(await forkAlarms(membership, nowMs))]
+export async function alarmsOf(membership: Watched, self: string, nowMs: number): Promise<Alarms> {
+  return [
+    ...revokedAlarms(membership, self),
+    ...clockAlarms(membership, nowMs),
+    ...(await forkAlarms(membership, nowMs)),
+  ]
+}
+
+/** An alarm when this host (hex) itself was put out of the pool. */
+function revokedAlarms(membership: Watched, self: string): Alarms {
+  const own = membership.state()?.revoked.get(self)
+  if (own === undefined) return []
+  const since = new Date(own.at).toISOString()
+  const text = 'this host was revoked: nobody connects to it, and it protects nothing any more'
+  return [{ code: 'HOST_REVOKED', since, text }]
 }
 
 /** An alarm for each vault that was seen with two histories: its owner was cloned or set back. */

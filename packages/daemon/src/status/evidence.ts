@@ -16,6 +16,8 @@ export type EvidenceOptions = {
   clock: Clock
   /** When every shard was last read back and verified; 0 for never. */
   lastReadDataAt: number
+  /** Hosts (hex) that were put out of the pool: what they had is lost, not away. */
+  revoked?: { has(host: string): boolean }
   signal?: AbortSignal
 }
 
@@ -52,7 +54,9 @@ export async function gatherEvidence(
     for (const { host } of claims) {
       bytesAt.set(host, (bytesAt.get(host) ?? 0) + stripe.shardLength)
     }
-    const holders = await o.index.holders(record.pack)
+    const holders = (await o.index.holders(record.pack)).filter(
+      ({ host }) => o.revoked?.has(host) !== true,
+    )
     assessor.add({
       code: { k: stripe.k, m: stripe.m },
       shardLength: stripe.shardLength,

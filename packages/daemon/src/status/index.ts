@@ -2,5 +2,17 @@
 
 export { alarmsOf } from './alarms.ts'
 export { gatherEvidence } from './evidence.ts'
-export { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.ts'
-export { StatusService, type StatusComponents, type StatusOptions } from './status-service.ts'
+export {
+  hostFacts,
+  hostNames,
+  hostStatuses,
+  placeableFacts,
+  poolPolicy,
+  type PoolView,
+} from './pool-facts.ts'
+export {
+  explainPolicy,
+  StatusService,
+  type StatusComponents,
+  type StatusOptions,
+} from './status-service.ts'

@@ -3,7 +3,14 @@
  * host.
  */
 
-import type { HostCertificate, HostFacts, HostStatus, PoolState } from '@moyai/protocol'
+import {
+  DEFAULT_POLICY,
+  type HostCertificate,
+  type HostFacts,
+  type HostStatus,
+  type Policy,
+  type PoolState,
+} from '@moyai/protocol'
 
 import type { Ledger, LedgerEntry } from '../ledger/index.ts'
 import type { PeerState } from '../net/index.ts'
@@ -44,12 +51,24 @@ function freeBytes(entry: LedgerEntry | undefined, offered: number): number {
   return Math.max(0, Math.min(free, (quota ?? Number.POSITIVE_INFINITY) - kept))
 }
 
+/** The hosts that may get shards: those in use, and this one. */
+export function placeableFacts(view: PoolView): HostFacts[] {
+  const { hosts } = view.state
+  const inUse = (id: string): boolean => hosts.get(id)?.retiredAt === undefined
+  return hostFacts(view).filter(({ id }) => id === view.self || inUse(id))
+}
+
 function toText(org: Uint8Array): string {
   return Buffer.from(org).toString('hex')
 }
 
+/** What the pool wants to survive: what was said in its log, or the default. */
+export function poolPolicy(state: PoolState): Policy {
+  return state.policy ?? DEFAULT_POLICY
+}
+
 /**
- * The hosts for people, this one first, then by name. `used`: bytes per host (hex) of this vault's
+ * The hosts for people, this one first, then by name, revoked ones last. `used`: bytes per host (hex) of this vault's
  * shards; for this host itself, of what it keeps for others.
  */
 export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>): HostStatus[] {
@@ -64,14 +83,33 @@ export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>):
       org: toText(host.org),
       class: host.class,
       state: stateOf(id, view.self, peer),
+      standing: host.retiredAt === undefined ? 'member' : 'retiring',
       lastSeen: peer?.lastSeen === undefined ? null : new Date(peer.lastSeen).toISOString(),
       offered: host.offeredBytes,
       used: used.get(id) ?? null,
     }
   })
-  return statuses.sort(
-    (a, b) => Number(b.state === 'self') - Number(a.state === 'self') || (a.name < b.name ? -1 : 1),
-  )
+  statuses.push(...revokedStatuses(view))
+  const rank = (host: HostStatus): number =>
+    host.standing === 'revoked' ? 2 : Number(host.state !== 'self')
+  return statuses.sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
+}
+
+/** Hosts that were put out: nothing they have counts. */
+function revokedStatuses(view: PoolView): HostStatus[] {
+  return [...view.state.revoked].map(([id, { certificate, org }]) => ({
+    name: certificate?.name ?? id.slice(0, 12),
+    id,
+    site: certificate?.site ?? '',
+    provider: certificate?.provider ?? '',
+    org: toText(org),
+    class: certificate?.class ?? '',
+    state: id === view.self ? 'self' : 'offline',
+    standing: 'revoked',
+    lastSeen: null,
+    offered: 0,
+    used: null,
+  }))
 }
 
 function stateOf(id: string, self: string, peer: PeerState | undefined): HostStatus['state'] {

@@ -12,6 +12,7 @@ import {
   fromUtf8,
   isMoyaiError,
   planCode,
+  type Policy,
   policyText,
   type PoolState,
   ProtectionAssessor,
@@ -26,8 +27,15 @@ import type { Database } from '../database/index.ts'
 import type { Network } from '../net/types.ts'
 import { readSnapshots, type NamedSnapshot, type VaultLog } from '../retrieve/index.ts'
 import type { VaultIndex } from '../store/index.ts'
-import { type Evidence, gatherEvidence } from './evidence.ts'
-import { hostFacts, hostNames, hostStatuses, type PoolView } from './pool-facts.ts'
+import { type Evidence, type EvidenceOptions, gatherEvidence } from './evidence.ts'
+import {
+  hostFacts,
+  hostNames,
+  hostStatuses,
+  placeableFacts,
+  poolPolicy,
+  type PoolView,
+} from './pool-facts.ts'
 
 const READ_DATA_KEY = utf8('read-data')
 
@@ -86,9 +94,10 @@ export class StatusService {
       state === undefined ? undefined : { self, state, peers: network.peers() }
     const hosts = view === undefined ? [] : hostFacts(view)
     const names = state === undefined ? new Map<string, string>() : hostNames(state)
-    const assessor = new ProtectionAssessor({ hosts, owner: self, policy: DEFAULT_POLICY }, names)
+    const assessor = new ProtectionAssessor({ hosts, owner: self, policy: policyOf(state) }, names)
     const checkedAt = new Date(clock.now()).toISOString()
-    const evidence = await this.#gather(assessor, lastReadDataAt, signal)
+    const revoked = state?.revoked ?? new Map<string, never>()
+    const evidence = await this.#gather(assessor, { lastReadDataAt, revoked, signal })
     const confirmed = await this.#c.confirmations()
     const protection = assessor.result({
       snapshots: newest.count,
@@ -108,7 +117,7 @@ export class StatusService {
         addresses: network.addresses(),
       },
       pool: state === undefined ? null : { id: toHex(state.id), name: state.name },
-      policy: policyOf(view, this.#o.code),
+      policy: explainPolicy(view, this.#o.code),
       hosts: view === undefined ? [] : hostStatuses(view, used),
       vault: {
         id: toHex(vaultSigner(this.#o.bundle).publicKey),
@@ -131,16 +140,14 @@ export class StatusService {
 
   async #gather(
     assessor: ProtectionAssessor,
-    lastReadDataAt: number,
-    signal: AbortSignal,
+    o: Pick<EvidenceOptions, 'lastReadDataAt' | 'revoked' | 'signal'>,
   ): Promise<Evidence> {
     return gatherEvidence(assessor, {
       vault: vaultSigner(this.#o.bundle).publicKey,
       index: this.#c.index,
       network: this.#c.network,
       clock: this.#c.clock,
-      lastReadDataAt,
-      signal,
+      ...o,
     })
   }
 
@@ -165,14 +172,25 @@ export class StatusService {
   }
 }
 
-function policyOf(view: PoolView | undefined, fixed: Code | undefined): StatusResult['policy'] {
-  const text = policyText(DEFAULT_POLICY)
+function policyOf(state: PoolState | undefined): Policy {
+  return state === undefined ? DEFAULT_POLICY : poolPolicy(state)
+}
+
+/** The policy in force, the code that follows from it for new stripes, and why. */
+export function explainPolicy(
+  view: PoolView | undefined,
+  fixed: Code | undefined,
+  wanted: Policy = policyOf(view?.state),
+): StatusResult['policy'] {
+  const text = policyText(wanted)
   if (view === undefined) return { text, code: null, explain: 'no pool, no protection' }
-  const hosts = hostFacts(view)
+  const hosts = placeableFacts(view)
   try {
-    const policy = effectivePolicy(hosts, DEFAULT_POLICY)
+    const policy = effectivePolicy(hosts, wanted)
     const { code, explain } = planCode({ hosts, owner: view.self, class: 'data', policy, fixed })
-    const unasked = (['site', 'provider'] as const).filter((kind) => policy[kind] === 0)
+    const unasked = (['site', 'provider'] as const).filter(
+      (kind) => policy[kind] === 0 && wanted[kind] > 0,
+    )
     const warning = unasked.map((kind) => `; all hosts are of one ${kind}: what takes it takes all`)
     return { text, code: `${code.k}+${code.m}`, explain: `${explain}${warning.join('')}` }
   } catch (error) {

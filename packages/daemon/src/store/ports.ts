@@ -17,8 +17,15 @@ export type StoreNetwork = {
 export type StorePool = {
   /** Id of this host, hex. */
   readonly self: string
-  /** All certified hosts, this one included, online or not. NO_POOL when this host is in none. */
+  /**
+   * All hosts that may get shards: certified and in use, online or not, and this one. NO_POOL when
+   * this host is in none, HOST_REVOKED when it was put out.
+   */
   hosts(): HostFacts[]
+  /** Hosts (hex) that are being taken out of use: they get nothing, and what they have moves. */
+  retiring(): ReadonlySet<string>
+  /** Hosts (hex) that are gone for ever, with what they kept. */
+  revoked(): ReadonlySet<string>
   policy(): Policy
   /** Short name of a host (hex). */
   nameOf?(host: string): string

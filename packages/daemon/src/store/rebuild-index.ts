@@ -109,7 +109,7 @@ export class IndexRebuilder {
   ): Promise<Map<string, HolderRecord[]>> {
     const { pool, network, logger } = this.#components
     const holders = new Map<string, HolderRecord[]>()
-    for (const { id: host } of pool.hosts()) {
+    for (const host of new Set([...pool.hosts().map(({ id }) => id), ...pool.retiring()])) {
       if (host === pool.self) continue
       try {
         let cursor: Uint8Array | undefined

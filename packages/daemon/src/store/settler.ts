@@ -1,12 +1,25 @@
 /**
- * The settler: shards that found no host during a store are placed as soon as hosts are back.
+ * The settler: shards that found no host during a store are placed as soon as hosts are back, those
+ * of a host that was revoked are placed anew, and those of one that is retiring move to others.
  *
- * Works on stripes that are recorded but not full. Their shards come from the outbox file, if it is
- * still there, else from any k holders. It never runs beside a store: both would place the same
+ * Works on stripes that are recorded but not full, or have a shard where it cannot stay. Shards come
+ * from the outbox file, if it is still there, else from the retiring host, else from any k holders.
+ * A shard that moves is counted where it was until its new holder has signed for it, so that nothing
+ * is lost when the daemon ends anywhere. It never runs beside a store: both would place the same
  * shards.
  */
 
-import { fromHex, isMoyaiError, MoyaiError, openStripe, placeShards, toHex } from '@moyai/protocol'
+import {
+  DOMAIN_KINDS,
+  effectivePolicy,
+  fromHex,
+  isMoyaiError,
+  MoyaiError,
+  openStripe,
+  placeShards,
+  survives,
+  toHex,
+} from '@moyai/protocol'
 import type { Clock, Codec, Hasher, StripeDescriptor } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
@@ -25,8 +38,8 @@ export type SettlerComponents = {
   logger: Logger
 }
 
-/** What is still without a holder after a round. */
-export type SettleResult = { stripes: number; shards: number }
+/** What is still without a holder after a round, and how many shards still have to move. */
+export type SettleResult = { stripes: number; shards: number; leaving: number }
 
 type Work = {
   stripe: StripeDescriptor
@@ -76,10 +89,14 @@ export class Settler {
     }
   }
 
-  /** Tries once to place every shard that has no holder; ends early when `hurry` says so. */
+  /**
+   * Tries once to place every shard that has no holder, or that cannot stay with it; ends early when
+   * `hurry` says so.
+   */
   async settle(o: { signal: AbortSignal; hurry: () => boolean }): Promise<SettleResult> {
     const { signal } = o
     const { index, logger } = this.#components
+    await this.#writeOff(signal)
     const files = new Set(await listOutbox(this.#outbox))
     const sender = new Sender({ outbox: this.#outbox }, this.#components)
     const unsettled: Uint8Array[] = []
@@ -99,13 +116,92 @@ export class Settler {
       }
       if (missing > 0) logger.debug({ pack: toHex(pack), missing }, 'not settled yet')
     }
-    const left = { stripes: 0, shards: 0 }
+    const left = { stripes: 0, shards: 0, leaving: await this.#drain(o) }
     for await (const { missing } of index.unsettled()) {
       left.stripes++
       left.shards += missing
     }
-    if (unsettled.length > 0) logger.info(left, 'settled what could be')
+    if (unsettled.length > 0 || left.leaving > 0) logger.info(left, 'settled what could be')
     return left
+  }
+
+  /** Forgets that revoked hosts keep anything: their shards are without a holder now. */
+  async #writeOff(signal: AbortSignal): Promise<void> {
+    const { index, pool, logger } = this.#components
+    const gone = pool.revoked()
+    if (gone.size === 0) return
+    let shards = 0
+    for await (const lost of index.allHolders()) {
+      signal.throwIfAborted()
+      if (!gone.has(lost.host)) continue
+      const record = await index.stripe(lost.pack)
+      if (record === undefined) continue
+      const { k, m } = openStripe(record.envelope)
+      const holders = await index.holders(lost.pack)
+      const left = holders.filter(({ host, receipt }) => !gone.has(host) && receipt !== undefined)
+      // The mark first: a daemon that ends between the two finds the shard again.
+      await index.settle(lost.pack, { holders: [], missing: k + m - left.length })
+      await index.removeHolder(lost.pack, lost.index)
+      shards++
+    }
+    if (shards > 0) logger.warn({ shards }, 'shards at revoked hosts count as lost')
+  }
+
+  /** Moves shards away from retiring hosts; how many are left there that no host can take now. */
+  async #drain(o: { signal: AbortSignal; hurry: () => boolean }): Promise<number> {
+    const { index, pool, logger } = this.#components
+    const retiring = pool.retiring()
+    if (retiring.size === 0) return 0
+    let left = 0
+    let moved = 0
+    for await (const { pack, host, index: at } of index.allHolders()) {
+      if (!retiring.has(host)) continue
+      if (o.hurry()) {
+        left++
+        continue
+      }
+      o.signal.throwIfAborted()
+      await this.#rebuild(pack, o.signal)
+      const now = (await index.holders(pack)).find((holder) => holder.index === at)
+      const stays = now !== undefined && retiring.has(now.host)
+      if (stays && !(await this.#spare(pack, at))) left++
+      else moved++
+    }
+    if (moved > 0) logger.info({ moved, left }, 'moved shards from retiring hosts')
+    return left
+  }
+
+  /**
+   * A smaller pool may have no host for a shard that moves, even with all that are away now back.
+   * Where the shards at hosts in use keep the policy without it, the retiring host is not kept
+   * waiting: the shard counts as one without a holder, and is made again when the pool grows.
+   * Whether that was so.
+   */
+  async #spare(pack: Uint8Array, at: number): Promise<boolean> {
+    const { index, pool } = this.#components
+    const record = await index.stripe(pack)
+    if (record === undefined) return true
+    const { k, m } = openStripe(record.envelope)
+    const retiring = pool.retiring()
+    const shards = (await index.holders(pack)).filter(
+      ({ host, receipt }) => !retiring.has(host) && receipt !== undefined,
+    )
+    const hosts = pool.hosts()
+    const wanted = effectivePolicy(hosts, pool.policy())
+    const { assignment } = placeShards({
+      hosts: hosts.map((host) => ({ ...host, online: true })),
+      owner: pool.self,
+      code: { k, m },
+      stripe: pack,
+      already: new Map(shards.map(({ index: number, host }) => [number, host])),
+      policy: wanted,
+    })
+    if (assignment[at] !== undefined) return false
+    const figures = survives({ shards, hosts, code: { k, m } })
+    if (!DOMAIN_KINDS.every((kind) => figures[kind] >= wanted[kind])) return false
+    await index.settle(pack, { holders: [], missing: k + m - shards.length })
+    await index.removeHolder(pack, at)
+    return true
   }
 
   /**
@@ -152,11 +248,13 @@ export class Settler {
     }
   }
 
-  /** Makes shards that nobody has, and places them. */
+  /** Makes shards that nobody has, or that cannot stay where they are, and places them. */
   async #replace({ stripe, envelope, holders, signal }: Work): Promise<void> {
-    const { pool, network, codec } = this.#components
+    const { pool, codec } = this.#components
     const { k, m, shardLength, pack } = stripe
-    const already = new Map([...holders].map(([at, holder]) => [at, holder.host]))
+    const retiring = pool.retiring()
+    const staying = [...holders].filter(([, { host }]) => !retiring.has(host))
+    const already = new Map(staying.map(([at, { host }]) => [at, host]))
     const placement = placeShards({
       hosts: pool.hosts(),
       owner: pool.self,
@@ -167,69 +265,95 @@ export class Settler {
       shardLength,
     })
     const todo = [...placement.assignment.entries()].filter(
-      (entry): entry is [number, string] => entry[1] !== undefined && !holders.has(entry[0]),
+      (entry): entry is [number, string] => entry[1] !== undefined && !already.has(entry[0]),
     )
     if (todo.length === 0) return
     const shards = codec.allocate((k + m) * shardLength)
-    const present = await this.#fetch({ stripe, holders, shards, signal })
-    if (present.filter(Boolean).length < k) return
-    codec.reconstruct({ k, m }, shardLength, shards, present)
+    const wanted = todo.map(([at]) => at)
+    if (!(await this.#obtain({ stripe, holders, shards, wanted, signal }))) return
     for (const [at, host] of todo) {
       const bytes = shards.subarray(at * shardLength, (at + 1) * shardLength)
-      try {
-        const answer = await network.shards(host).put({
-          envelope,
-          index: at,
-          payload: () => pieces(bytes),
-          signal,
-        })
-        checkReceipt(answer.receipt, { descriptor: stripe, index: at, host })
-        holders.set(at, { index: at, host, receipt: answer.receipt })
-      } catch (error) {
-        signal.throwIfAborted()
-        const text = error instanceof Error ? error.message : String(error)
-        this.#components.logger.warn({ host, pack: toHex(pack), error: text }, 'shard not accepted')
-      }
+      await this.#place({ stripe, envelope, holders, signal }, { at, host, bytes })
     }
   }
 
-  /** Reads any k shards into `shards`; tells which are there, verified. */
-  async #fetch(o: {
+  /** Puts one shard; who has it is only changed when the new holder has signed for it. */
+  async #place(work: Work, o: { at: number; host: string; bytes: Uint8Array }): Promise<void> {
+    const { stripe, envelope, holders, signal } = work
+    const { at, host, bytes } = o
+    try {
+      const answer = await this.#components.network.shards(host).put({
+        envelope,
+        index: at,
+        payload: () => pieces(bytes),
+        signal,
+      })
+      checkReceipt(answer.receipt, { descriptor: stripe, index: at, host })
+      holders.set(at, { index: at, host, receipt: answer.receipt })
+    } catch (error) {
+      signal.throwIfAborted()
+      const text = error instanceof Error ? error.message : String(error)
+      const pack = toHex(stripe.pack)
+      this.#components.logger.warn({ host, pack, error: text }, 'shard not accepted')
+    }
+  }
+
+  /**
+   * Brings the shards `wanted` into `shards`: read as they are from who has them, or made again of
+   * any k. False when neither can be done now.
+   */
+  async #obtain(o: {
     stripe: StripeDescriptor
     holders: Map<number, HolderRecord>
     shards: Uint8Array
+    wanted: readonly number[]
     signal: AbortSignal
-  }): Promise<boolean[]> {
-    const { stripe, holders, shards, signal } = o
-    const { k, m, shardLength, vault, pack, shardHashes } = stripe
+  }): Promise<boolean> {
+    const { stripe, holders, shards, wanted } = o
+    const { k, m, shardLength } = stripe
     const present = Array.from({ length: k + m }, () => false)
-    let count = 0
-    for (const { index, host } of holders.values()) {
-      const root = shardHashes[index]
-      if (count === k || root === undefined) continue
-      try {
-        let at = index * shardLength
-        const source = this.#components.network.shards(host).get({
-          vault,
-          pack,
-          index,
-          offset: 0,
-          length: shardLength,
-          root,
-          shardLength,
-          signal,
-        })
-        for await (const bytes of source) {
-          shards.set(bytes, at)
-          at += bytes.length
-        }
-        present[index] = at === (index + 1) * shardLength
-        if (present[index]) count++
-      } catch {
-        signal.throwIfAborted() // another holder will do
-      }
+    const order = [...wanted, ...holders.keys()]
+    for (const at of order) {
+      const isThere = present.filter(Boolean).length
+      if (isThere >= k || wanted.every((one) => present[one])) break
+      const holder = holders.get(at)
+      if (holder !== undefined && present[at] !== true) present[at] = await this.#read(o, holder)
     }
-    return present
+    if (wanted.every((one) => present[one])) return true
+    if (present.filter(Boolean).length < k) return false
+    this.#components.codec.reconstruct({ k, m }, shardLength, shards, present)
+    return true
+  }
+
+  /** Reads one shard to its place in `shards`; whether it is there, verified. */
+  async #read(
+    o: { stripe: StripeDescriptor; shards: Uint8Array; signal: AbortSignal },
+    { index, host }: HolderRecord,
+  ): Promise<boolean> {
+    const { vault, pack, shardLength, shardHashes } = o.stripe
+    const root = shardHashes[index]
+    if (root === undefined) return false
+    let at = index * shardLength
+    try {
+      const source = this.#components.network.shards(host).get({
+        vault,
+        pack,
+        index,
+        offset: 0,
+        length: shardLength,
+        root,
+        shardLength,
+        signal: o.signal,
+      })
+      for await (const bytes of source) {
+        o.shards.set(bytes, at)
+        at += bytes.length
+      }
+      return at === (index + 1) * shardLength
+    } catch {
+      o.signal.throwIfAborted() // another holder will do
+      return false
+    }
   }
 }
 

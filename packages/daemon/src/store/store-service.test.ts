@@ -42,6 +42,7 @@ import { openMemoryDatabase } from '../database/index.ts'
 import { syscalls } from '../files/index.ts'
 import { SeededRandom, systemRandom } from '../random.ts'
 import { loadHasher } from './native-hasher.ts'
+import { remainingAt } from './leaving.ts'
 import { StoreService } from './store-service.ts'
 import { PageCache } from './page-cache.ts'
 import { IndexRebuilder } from './rebuild-index.ts'
@@ -364,7 +365,7 @@ test('Goal: hosts that die meanwhile cost the word protected; the settler mends 
     rmSync(join(world.home, 'outbox', name))
   }
   const left = await service.settle()
-  assert.deepEqual(left, { stripes: 0, shards: 0 })
+  assert.deepEqual(left, { stripes: 0, shards: 0, leaving: 0 })
   assert.deepEqual(readdirSync(join(world.home, 'outbox')), [])
   for await (const stripe of index.stripes()) {
     const info = await index.pack(stripe.pack)
@@ -477,7 +478,7 @@ test('Goal: an empty index is rebuilt from the log and the hosts, two of them go
   assert.deepEqual(after, before)
   // the caches of another making of the index are void, and yet nothing is sent again
   for (const host of pool.others) pool.bring(host, true)
-  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0 })
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
   for await (const holder of index.allHolders()) assert.ok(holder.receipt !== undefined)
   const summary = await service.store(world.request())
   assert.equal(summary.files_unmodified + summary.files_new, 201)
@@ -576,3 +577,112 @@ async function treeOf(reader: Reader, root: Entry, path = ''): Promise<Map<strin
   }
   return all
 }
+
+/** Every shard of the index is at a host that has it, in use, each stripe on hosts of its own. */
+async function assertPlaced({ index, pool }: World): Promise<void> {
+  for await (const { pack } of index.stripes()) {
+    const holders = await index.holders(pack)
+    assert.equal(new Set(holders.map(({ host }) => host)).size, holders.length)
+    for (const { host, index: at, receipt } of holders) {
+      assert.ok(receipt !== undefined)
+      assert.equal(pool.retired.has(host) || pool.gone.has(host), false, 'at a host in use')
+      const keeper = pool.others.find(({ id }) => id === host)
+      assert.ok(keeper?.shards.has(`${toHex(pack)}.${at}`), 'the holder has it')
+    }
+    const info = await index.pack(pack)
+    assert.ok(info !== undefined)
+    assert.equal(holders.length, info.stripe.k + info.stripe.m)
+  }
+}
+
+async function shardsAt({ index }: World, host: string): Promise<number> {
+  const found = (await remainingAt(index, [host])).get(host)
+  assert.equal(found?.bytes === 0, found?.shards === 0)
+  return found?.shards ?? 0
+}
+
+test('Goal: a retiring host is emptied, shard by shard, and nothing is made again.', async (t) => {
+  const world = makeWorld(t, ['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd'], { k: 3, m: 2 })
+  const { pool, service, source } = world
+  writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(30_000_000))
+  await service.store(world.request())
+  const [leaving, other] = pool.others.toSorted((a, b) => b.shards.size - a.shards.size)
+  assert.ok(leaving !== undefined && other !== undefined)
+  const before = await shardsAt(world, leaving.id)
+  assert.ok(before > 1)
+  pool.retired.add(leaving.id)
+
+  // Interrupted on the way: what has moved has moved, what has not is still counted where it is.
+  let puts = 0
+  for (const host of pool.others) {
+    host.onPut = () => {
+      if (++puts > 1) throw new MoyaiError('HOST_UNREACHABLE', 'the line is cut')
+    }
+  }
+  const half = await service.settle()
+  assert.deepEqual([half.leaving, half.shards], [before - 1, 0])
+  assert.equal(await shardsAt(world, leaving.id), before - 1)
+  for (const host of pool.others) host.onPut = undefined
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
+  assert.equal(await shardsAt(world, leaving.id), 0)
+  await assertPlaced(world)
+
+  const again = await service.store(world.request())
+  assert.equal(again.state, 'protected')
+  assert.equal(await shardsAt(world, leaving.id), 0)
+
+  // One that is switched off before it is empty: its shards are made again from the others.
+  pool.retired.add(other.id)
+  other.online = false
+  assert.equal((await service.settle()).leaving, 0)
+  await assertPlaced(world)
+})
+
+test('Goal: a retiring host keeps what no other can take, and loses nothing.', async (t) => {
+  const world = makeWorld(t, ['a', 'b', 'c', 'd', 'e'], { k: 3, m: 2 })
+  const { pool, service, source } = world
+  writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(5_000_000))
+  await service.store(world.request())
+  const [leaving] = pool.others
+  assert.ok(leaving !== undefined)
+  pool.retired.add(leaving.id)
+  const { leaving: left } = await service.settle()
+  assert.ok(left > 0)
+  assert.equal(await shardsAt(world, leaving.id), left)
+  pool.retired.clear()
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
+})
+
+test('Goal: a pool that is too small for a stripe spares what its policy can spare.', async (t) => {
+  const world = makeWorld(t, ['a', 'b', 'c', 'd', 'e', 'f'], { k: 3, m: 3 })
+  const { pool, service, source } = world
+  writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(5_000_000))
+  await service.store(world.request())
+  const [leaving, next] = pool.others
+  assert.ok(leaving !== undefined && next !== undefined)
+  assert.ok((await shardsAt(world, leaving.id)) > 0)
+  pool.retired.add(leaving.id)
+  assert.equal((await service.settle()).leaving, 0)
+  assert.equal(await shardsAt(world, leaving.id), 0)
+  // The second one would leave less than the policy asks for.
+  pool.retired.add(next.id)
+  const left = await service.settle()
+  assert.ok(left.leaving > 0)
+  assert.equal(await shardsAt(world, next.id), left.leaving)
+  pool.retired.clear()
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
+  await assertPlaced(world)
+})
+
+test('Goal: what a revoked host kept is lost, and placed anew.', async (t) => {
+  const world = makeWorld(t, ['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd'], { k: 3, m: 2 })
+  const { pool, service, source } = world
+  writeFileSync(join(source, 'big'), new SeededRandom('x').bytes(20_000_000))
+  await service.store(world.request())
+  const [stolen] = pool.others.toSorted((a, b) => b.shards.size - a.shards.size)
+  assert.ok(stolen !== undefined)
+  assert.ok((await shardsAt(world, stolen.id)) > 1)
+  pool.gone.add(stolen.id)
+  assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
+  await assertPlaced(world)
+})

@@ -8,7 +8,7 @@ import type { StoreSummary } from '@moyai/protocol'
 
 import { loadCodec } from '../codec.ts'
 import { listOutbox, removeSpares } from './outbox.ts'
-import { Settler } from './settler.ts'
+import { Settler, type SettleResult } from './settler.ts'
 import { StoreRun } from './store-run.ts'
 import { WalkerThreads } from './walker-thread.ts'
 import type {
@@ -38,6 +38,7 @@ export class StoreService {
   #turn: Promise<void> = Promise.resolve()
   #settling: Promise<void> | undefined
   #wakeSettler: (() => void) | undefined
+  #awake = false
   #unlisten: (() => void) | undefined
 
   constructor(options: StoreOptions, components: StoreComponents) {
@@ -50,7 +51,7 @@ export class StoreService {
   /** Starts placing, in the background, what earlier stores could not. */
   async start(): Promise<void> {
     await listOutbox(this.#options.outbox)
-    this.#unlisten = this.#components.network.on('peer:up', () => this.#wakeSettler?.())
+    this.#unlisten = this.#components.network.on('peer:up', () => this.wake())
     this.#settling = this.#settleForEver()
   }
 
@@ -78,8 +79,14 @@ export class StoreService {
     )
   }
 
+  /** Has the settler look soon, because hosts came, went, or are to be emptied. */
+  wake(): void {
+    this.#awake = true
+    this.#wakeSettler?.()
+  }
+
   /** Tries once, now, to place all shards without a holder; says how many are left. */
-  settle(): Promise<{ stripes: number; shards: number }> {
+  settle(): Promise<SettleResult> {
     const { signal } = this.#stop
     // a store that waits goes first: settling goes on after it
     const hurry = (): boolean => this.#waiting > 1
@@ -95,7 +102,7 @@ export class StoreService {
     }
     const run = new StoreRun({ options, components: this.#components, request, context })
     const summary = await run.run()
-    this.#wakeSettler?.()
+    this.wake()
     return summary
   }
 
@@ -125,6 +132,7 @@ export class StoreService {
     const { signal } = this.#stop
     const { clock, logger } = this.#components
     while (!signal.aborted) {
+      this.#awake = false
       try {
         await this.settle()
       } catch (error) {
@@ -132,6 +140,8 @@ export class StoreService {
       }
       const woken = new Promise<void>((resolve) => {
         this.#wakeSettler = resolve
+        // Something happened while it worked.
+        if (this.#awake) resolve()
       })
       const pause = new AbortController()
       const either = AbortSignal.any([signal, pause.signal])

@@ -42,6 +42,8 @@ export type HostStatus = {
   org: string
   class: string
   state: 'self' | 'online' | 'offline' | 'never-seen'
+  /** Retiring hosts get no new shards; revoked ones are out, and what they kept is lost. */
+  standing: 'member' | 'retiring' | 'revoked'
   /** ISO 8601 time, or null when this host has never been seen. */
   lastSeen: string | null
   /** Bytes. */
@@ -119,13 +121,70 @@ export type StatusResult = {
   alarms: { code: string; since: string; text: string }[]
 }
 
-export type PoolHostsResult = { pool: { id: string; name: string }; hosts: HostStatus[] }
+/** What is still at a host that is being emptied. */
+export type DrainStatus = {
+  host: string
+  name: string
+  /** Shards of all vaults whose owners answered, and their bytes. */
+  shards: number
+  bytes: number
+  /** Names of hosts whose vaults may have shards there, but which cannot be asked now. */
+  unknown: string[]
+}
+
+export type PoolHostsResult = {
+  pool: { id: string; name: string }
+  hosts: HostStatus[]
+  /** One for each retiring host. */
+  drains: DrainStatus[]
+}
 export type PoolCreateParams = { name: string }
 export type PoolCreateResult = { pool: { id: string; name: string } }
 export type PoolInviteParams = { uses: number; expiresSeconds: number }
 export type PoolInviteResult = { token: string; expires: string; uses: number }
 export type PoolJoinParams = { token: string }
 export type PoolJoinResult = { pool: { id: string; name: string }; name: string; hosts: number }
+
+/** `host`: a name or the beginning of an id. */
+export type PoolLabelParams = {
+  host: string
+  name?: string
+  site?: string
+  provider?: string
+  class?: 'always-on' | 'desktop' | 'laptop'
+  offered?: number
+}
+export type PoolLabelResult = { host: HostStatus }
+export type PoolRetireParams = { host: string; retired: boolean }
+export type PoolRetireResult = { host: HostStatus; drain: DrainStatus | null }
+export type PoolRevocationParams = { host: string }
+/**
+ * What the guard key has to sign to revoke the host; ids in hex. Each text of `keep` is one part to
+ * sign: ids of statements, joined by commas.
+ */
+export type PoolRevocationResult = {
+  pool: string
+  host: string
+  name: string
+  org: string
+  keep: string[]
+}
+/**
+ * `signatures`: the guard key's, in hex, one for each part of `keep` as `pool.revocation` gave it;
+ * absent when this host decides by itself.
+ */
+export type PoolRevokeParams = { host: string; keep?: string[]; signatures?: string[] }
+export type PoolRevokeResult = { host: HostStatus }
+export type PoolPolicyParams = { set?: string }
+export type PoolPolicyResult = {
+  /** `host=2 site=1 provider=1 org=1` */
+  policy: string
+  /** False while nobody has said anything else than the default. */
+  isSet: boolean
+  /** Code of new data stripes, `4+2`; null when there are too few hosts. */
+  code: string | null
+  explain: string
+}
 
 export type StoreParams = {
   /** Absolute paths. */
@@ -334,6 +393,11 @@ export type ControlMethods = {
   'pool.join': { params: PoolJoinParams; event: never; result: PoolJoinResult }
   'pool.hosts': { params: Record<string, never>; event: never; result: PoolHostsResult }
   limit: { params: LimitParams; event: never; result: LimitResult }
+  'pool.label': { params: PoolLabelParams; event: never; result: PoolLabelResult }
+  'pool.retire': { params: PoolRetireParams; event: never; result: PoolRetireResult }
+  'pool.revocation': { params: PoolRevocationParams; event: never; result: PoolRevocationResult }
+  'pool.revoke': { params: PoolRevokeParams; event: never; result: PoolRevokeResult }
+  'pool.policy': { params: PoolPolicyParams; event: never; result: PoolPolicyResult }
   store: { params: StoreParams; event: StoreStatusEvent | ItemErrorEvent; result: StoreSummary }
   retrieve: {
     params: RetrieveParams

@@ -3,6 +3,7 @@
 export * from './address.ts'
 export * from './claim.ts'
 export * from './delegation.ts'
+export * from './find-host.ts'
 export { isLabel } from './label.ts'
 export * from './pool-state.ts'
 export { nextRegisterPlace, type RegisterState } from './register.ts'

@@ -9,6 +9,7 @@ import {
   equalBytes,
   fromHex,
   isMoyaiError,
+  isNameTaken,
   MoyaiError,
   openAddressRecord,
   openStatement,
@@ -50,15 +51,6 @@ function refuse(...arguments_: ConstructorParameters<typeof MoyaiError>): never 
   throw new MoyaiError(...arguments_)
 }
 
-/** Whether the name is another host's already; names that differ in ASCII case only are one. */
-function isTaken(state: PoolState, claim: HostClaim): boolean {
-  const fold = (name: string): string => name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
-  for (const [host, other] of state.hosts) {
-    if (host !== toHex(claim.host) && fold(other.claimedName) === fold(claim.name)) return true
-  }
-  return false
-}
-
 class JoinHandler {
   readonly #o: JoinHandlerComponents
 
@@ -95,6 +87,9 @@ class JoinHandler {
     ) {
       return refuse('INVITE_UNKNOWN', 'the inviting host does not know this invite')
     }
+    if (state.revoked.has(toHex(host))) {
+      return refuse('HOST_REVOKED', 'this host was revoked: the pool has put it out')
+    }
     const now = this.#o.clock.now()
     const again = invite.usedBy.some((one) => equalBytes(one, host))
     if (!again && now > invite.expires) refuse('INVITE_EXPIRED', 'the invite has expired')
@@ -114,7 +109,7 @@ class JoinHandler {
     if (!equalBytes(openAddressRecord(received.address).host, host)) {
       refuse('MALFORMED', 'the address record is not that of the joining host')
     }
-    if (isTaken(state, claim)) {
+    if (isNameTaken(state, claim.name, toHex(host))) {
       refuse('NAME_TAKEN', `the pool already has a host named '${claim.name}'`)
     }
     return { invite, host, claim, statement: received.statement, address: received.address }

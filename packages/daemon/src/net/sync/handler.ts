@@ -63,6 +63,10 @@ class SyncHandler {
       case 'changed':
         this.#o.onChanged(request.host)
         return encodeSyncResponse('changed', {})
+      case 'leaving': {
+        const remaining = await this.#o.state.leaving(ask.hosts)
+        return encodeSyncResponse('leaving', { remaining })
+      }
       default:
         return unreachable(ask)
     }

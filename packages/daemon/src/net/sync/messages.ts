@@ -48,6 +48,7 @@ const REQUEST = s.variant('kind', {
     envelope: s.optional(envelope),
   }),
   changed: s.map({ v, kind: s.literal('changed') }),
+  leaving: s.map({ v, kind: s.literal('leaving'), hosts }),
 })
 
 /** What a host can be asked. */
@@ -83,6 +84,13 @@ const RESPONSES = {
     refused: s.optional(s.text({ min: 1, max: 40 })),
   }),
   changed: s.map({ v }),
+  /** Shards of the answering host's own vault that are at those of `hosts` where it has any. */
+  leaving: s.map({
+    v,
+    remaining: s.array(s.map({ host: key, shards: s.int(), bytes: s.int() }), {
+      max: SYNC_HOSTS_MAX,
+    }),
+  }),
 }
 
 export type SyncKind = SyncRequest['kind']

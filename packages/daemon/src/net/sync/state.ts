@@ -2,11 +2,11 @@
 
 import type { VaultLogs } from '../../membership/vault-logs.ts'
 
-/** Signed envelopes with ids; a grow-only set. */
+/** Signed envelopes with ids; a grow-only set. What is offered to others is what counts. */
 export interface StatementSet {
   /** Hash of the sorted ids. */
   digest(): Uint8Array
-  /** All ids, sorted. */
+  /** Ids of all that count, sorted. */
   ids(): Uint8Array[]
   has(id: Uint8Array): boolean
   get(id: Uint8Array): Uint8Array | undefined
@@ -21,6 +21,9 @@ export interface AddressRecords {
   add(envelopes: readonly Uint8Array[]): Promise<number>
 }
 
+/** Shards of a host's own vault at another host. */
+export type Remaining = { host: Uint8Array; shards: number; bytes: number }
+
 export type SyncState = {
   /** Undefined while this host is in no pool. */
   pool(): Uint8Array | undefined
@@ -29,4 +32,6 @@ export type SyncState = {
   logs: VaultLogs
   /** Whether the vault (hex) belongs to a certified host. */
   isVault(vault: string): boolean
+  /** What of this host's own vault is at each of `hosts`, where there is any. */
+  leaving(hosts: readonly Uint8Array[]): Promise<Remaining[]>
 }

@@ -83,6 +83,8 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
   readonly owner: MemoryHost
   readonly others: MemoryHost[]
   readonly entries: Uint8Array[] = []
+  readonly retired = new Set<string>()
+  readonly gone = new Set<string>()
   readonly #listeners = new Set<(host: string) => void>()
 
   readonly #vault: Signer
@@ -95,8 +97,18 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
     this.others = sites.map((site, i) => new MemoryHost({ seed: i + 2, site }))
   }
 
+  retiring(): ReadonlySet<string> {
+    return this.retired
+  }
+
+  revoked(): ReadonlySet<string> {
+    return this.gone
+  }
+
   hosts(): HostFacts[] {
-    return [this.owner, ...this.others].map((host) => ({
+    const out = (host: MemoryHost): boolean => this.retired.has(host.id) || this.gone.has(host.id)
+    const present = [this.owner, ...this.others].filter((host) => !out(host))
+    return present.map((host) => ({
       id: host.id,
       org: 'one',
       site: host.site,
@@ -123,7 +135,8 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
 
   shards(id: string): ReturnType<StoreNetwork['shards']> {
     const host = this.others.find((candidate) => candidate.id === id)
-    if (host?.online !== true) throw new MoyaiError('HOST_UNREACHABLE', 'not connected')
+    if (host?.online !== true || this.gone.has(id))
+      throw new MoyaiError('HOST_UNREACHABLE', 'not connected')
     return {
       put: (o) => host.put(o),
       async *get(o) {

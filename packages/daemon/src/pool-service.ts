@@ -1,0 +1,235 @@
+/**
+ * The pool as the command sees it: its hosts and how far they are emptied, what is said about them,
+ * and the policy. Names are resolved here; who may say what is membership's matter.
+ */
+
+import {
+  findHost,
+  fromHex,
+  isMoyaiError,
+  MoyaiError,
+  parsePolicy,
+  policyText,
+  toHex,
+  type Clock,
+  type Code,
+  type DrainStatus,
+  type HostLabels,
+  type HostStatus,
+  type PoolHostsResult,
+  type PoolLabelParams,
+  type PoolPolicyResult,
+  type PoolRetireResult,
+  type PoolRevocationResult,
+  type PoolRevokeParams,
+} from '@moyai/protocol'
+
+import { type Ledger, withLedger } from './ledger/index.ts'
+import type { Membership } from './membership/index.ts'
+import type { Network } from './net/index.ts'
+import { memberTransport, SyncClient } from './net/sync/client.ts'
+import { explainPolicy, hostStatuses, poolPolicy, type PoolView } from './status/index.ts'
+import { remainingAt, type VaultIndex } from './store/index.ts'
+
+/** `hosts` shows what is younger than this, and does not wait longer for a host that hangs. */
+const LEDGER_AGE_MS = 5_000
+const LEDGER_PATIENCE_MS = 1_000
+/** How long owners are waited for when they are asked what of theirs is at a retiring host. */
+const ASK_MS = 10_000
+const ID = /^[0-9a-f]{64}$/
+const SIGNATURE = /^[0-9a-f]{128}$/
+
+export type PoolServiceComponents = {
+  membership: Membership
+  network: Network
+  index: VaultIndex
+  clock: Clock
+  /** Bytes that this host keeps for others. */
+  keptBytes: () => Promise<number>
+  ledger: Ledger
+  /** The code of data stripes where config.toml sets it. */
+  code?: Code | undefined
+}
+
+export class PoolService {
+  readonly #c: PoolServiceComponents
+  readonly #self: string
+
+  constructor(components: PoolServiceComponents) {
+    this.#c = components
+    this.#self = toHex(components.network.self)
+    components.membership.onLeaving = (hosts) => this.#leaving(hosts)
+  }
+
+  /** All hosts, and what is still at those that are being emptied. NO_POOL. */
+  async hosts(): Promise<PoolHostsResult> {
+    const { ledger } = this.#c
+    await ledger.refresh(LEDGER_AGE_MS, LEDGER_PATIENCE_MS)
+    const { state } = this.#view()
+    const retiring = [...state.hosts].filter(([, host]) => host.retiredAt !== undefined)
+    const drains = await this.#drains(retiring.map(([id]) => id))
+    return {
+      pool: { id: toHex(state.id), name: state.name },
+      hosts: await withLedger(await this.#statuses(), ledger),
+      drains,
+    }
+  }
+
+  /** HOST_UNKNOWN, HOST_AMBIGUOUS, NOT_ALLOWED, NAME_TAKEN, USAGE, NO_POOL, HOST_REVOKED, DISK. */
+  async label({ host, offered, ...texts }: PoolLabelParams): Promise<HostStatus> {
+    const id = this.#find(host)
+    const set: HostLabels = { ...texts }
+    if (offered !== undefined) {
+      if (!Number.isSafeInteger(offered) || offered < 0) {
+        throw new MoyaiError('USAGE', 'the space offered is a whole number of bytes')
+      }
+      set.offeredBytes = offered
+    }
+    await this.#c.membership.acts.label(id, set)
+    return this.#statusOf(id)
+  }
+
+  /** HOST_UNKNOWN, HOST_AMBIGUOUS, NOT_ALLOWED, NO_POOL, HOST_REVOKED, DISK. */
+  async retire(host: string, retired: boolean): Promise<PoolRetireResult> {
+    const id = this.#find(host)
+    await this.#c.membership.acts.retire(id, retired)
+    const [drain] = retired ? await this.#drains([id]) : []
+    return { host: await this.#statusOf(id), drain: drain ?? null }
+  }
+
+  /** What a guard key has to sign. HOST_UNKNOWN, HOST_AMBIGUOUS, NO_POOL, HOST_REVOKED. */
+  revocation(host: string): PoolRevocationResult {
+    const id = this.#find(host)
+    const state = this.#c.membership.requireState()
+    const plan = this.#c.membership.acts.revocation(id)
+    const known = state.hosts.get(id) ?? state.revoked.get(id)
+    return {
+      pool: toHex(plan.pool),
+      host: id,
+      name: state.hosts.get(id)?.name ?? host,
+      org: known === undefined ? '' : toHex(known.org),
+      keep: plan.keep.map((part) => part.map(toHex).join()),
+    }
+  }
+
+  /**
+   * HOST_UNKNOWN, HOST_AMBIGUOUS, NOT_ALLOWED, NO_POOL, HOST_REVOKED, IDENTITY_MISMATCH, USAGE,
+   * HOST_REFUSED, DISK.
+   */
+  async revoke({ host, keep, signatures }: PoolRevokeParams): Promise<HostStatus> {
+    const id = this.#find(host)
+    const { acts } = this.#c.membership
+    if (keep === undefined || signatures === undefined) {
+      await acts.revoke(id)
+      return this.#statusOf(id)
+    }
+    const state = this.#c.membership.requireState()
+    const org = state.hosts.get(id)?.org ?? state.revoked.get(id)?.org
+    if (org === undefined || !signatures.every((text) => SIGNATURE.test(text))) {
+      throw new MoyaiError('USAGE', 'a signature has 128 hexadecimal digits')
+    }
+    const plan = { pool: state.id, host: fromHex(id), keep: keep.map(idsOf) }
+    await acts.revokeByOrder(
+      plan,
+      signatures.map((text) => ({ org, signature: fromHex(text) })),
+    )
+    return this.#statusOf(id)
+  }
+
+  /** The policy; sets it first where `set` says so. CONFIG_INVALID, NO_POOL, HOST_REVOKED, DISK. */
+  async policy(set?: string): Promise<PoolPolicyResult> {
+    if (set !== undefined) {
+      const base = poolPolicy(this.#c.membership.requireState())
+      await this.#c.membership.acts.setPolicy(parsePolicy(set, base))
+    }
+    const view = this.#view()
+    const policy = poolPolicy(view.state)
+    const { code, explain } = explainPolicy(view, this.#c.code, policy)
+    const isSet = view.state.policy !== undefined
+    return { policy: policyText(policy), isSet, code, explain }
+  }
+
+  #find(text: string): string {
+    return findHost(this.#c.membership.requireState(), text)
+  }
+
+  #view(): PoolView {
+    const { membership, network } = this.#c
+    return { self: this.#self, state: membership.requireState(), peers: network.peers() }
+  }
+
+  async #statuses(): Promise<HostStatus[]> {
+    return hostStatuses(this.#view(), new Map([[this.#self, await this.#c.keptBytes()]]))
+  }
+
+  async #statusOf(id: string): Promise<HostStatus> {
+    const found = (await this.#statuses()).find((host) => host.id === id)
+    if (found !== undefined) return found
+    throw new MoyaiError('HOST_UNKNOWN', 'the pool has no such host any more')
+  }
+
+  async #leaving(
+    hosts: readonly Uint8Array[],
+  ): Promise<{ host: Uint8Array; shards: number; bytes: number }[]> {
+    const found = await remainingAt(this.#c.index, hosts.map(toHex))
+    return [...found].flatMap(([host, { shards, bytes }]) =>
+      shards === 0 ? [] : [{ host: fromHex(host), shards, bytes }],
+    )
+  }
+
+  /** Asks every owner what of its vault is at these hosts (hex). */
+  async #drains(ids: readonly string[]): Promise<DrainStatus[]> {
+    if (ids.length === 0) return []
+    const { state } = this.#view()
+    const nameOf = (id: string): string => state.hosts.get(id)?.name ?? id.slice(0, 12)
+    const hosts = ids.map(fromHex)
+    const drains = new Map(
+      ids.map((id) => [
+        id,
+        { host: id, name: nameOf(id), shards: 0, bytes: 0, unknown: [] as string[] },
+      ]),
+    )
+    const owners = [...state.hosts.keys()]
+    const answers = await Promise.all(
+      owners.map(async (owner) => ({ owner, remaining: await this.#ask(owner, hosts) })),
+    )
+    for (const { owner, remaining } of answers) {
+      if (remaining === undefined) {
+        for (const drain of drains.values()) {
+          if (drain.host !== owner) drain.unknown.push(nameOf(owner))
+        }
+        continue
+      }
+      for (const { host, shards, bytes } of remaining) {
+        const drain = drains.get(toHex(host))
+        if (drain === undefined) continue
+        drain.shards += shards
+        drain.bytes += bytes
+      }
+    }
+    return [...drains.values()]
+  }
+
+  /** Undefined when the owner does not answer now. */
+  async #ask(
+    owner: string,
+    hosts: Uint8Array[],
+  ): Promise<{ host: Uint8Array; shards: number; bytes: number }[] | undefined> {
+    if (owner === this.#self) return this.#leaving(hosts)
+    try {
+      const transport = memberTransport(this.#c.network, owner)
+      const client = new SyncClient(transport, AbortSignal.timeout(ASK_MS))
+      return (await client.ask({ kind: 'leaving', hosts })).remaining
+    } catch (error) {
+      if (isMoyaiError(error)) return undefined
+      throw error
+    }
+  }
+}
+
+/** USAGE unless these are ids joined by commas. */
+function idsOf(text: string): Uint8Array[] {
+  const ids = text === '' ? [] : text.split(',')
+  if (ids.every((id) => ID.test(id))) return ids.map(fromHex)
+  throw new MoyaiError('USAGE', 'an id has 64 hexadecimal digits')
+}
