@@ -51,6 +51,13 @@ export class Output {
     if (!this.quiet) this.line(text)
   }
 
+  /** Something to look at, on a terminal only; dropped by `-q` and under `--json`. */
+  picture(text: string): void {
+    if (this.quiet || this.json || this.#err.isTTY !== true) return
+    this.#clearProgress()
+    this.#err.write(`${text}\n`)
+  }
+
   /** One JSON line; nothing without `--json`. */
   message(value: { message_type: string; [key: string]: unknown }): void {
     if (this.json) this.#out.write(`${JSON.stringify(value)}\n`)

@@ -202,14 +202,16 @@ export const HOST_CLAIM_BYTES_MAX: number = 2 * KIB
 export const GENESIS_NONCE_BYTES = 16
 /** Rights in a delegation. */
 export const DELEGATION_RIGHTS_MAX = 16
-/** Addresses in an address record or an invite. */
+/** Addresses in an address record. */
 export const ADDRESSES_MAX = 16
 /** One multiaddr as text. */
 export const ADDRESS_LENGTH_MAX = 256
 export const ADDRESS_RECORD_BYTES_MAX: number = 8 * KIB
 export const INVITE_SECRET_BYTES = 16
-/** The whole token as text: 16 addresses of 256 characters in base64. */
-export const INVITE_TOKEN_LENGTH_MAX = 8192
+/** Addresses in an invite: what is reached at all is reached at one of these. */
+export const INVITE_ADDRESSES_MAX = 4
+/** The whole token as text: 4 addresses of 258 bytes, and 90 bytes, in base64. */
+export const INVITE_TOKEN_LENGTH_MAX = 1536
 /** A statement, an address record and a few fields. */
 export const JOIN_REQUEST_BYTES_MAX: number = 32 * KIB
 /**

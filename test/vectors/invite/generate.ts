@@ -21,6 +21,7 @@ const invite: Invite = {
   pool: fill(3),
   expires: 1_790_000_000,
   addresses: ['/ip4/192.0.2.1/tcp/4001', '/dns4/nas.example.com/tcp/4001'],
+  sameOrg: false,
 }
 const token = encodeInvite(invite)
 const { id, proofKey } = inviteKeys(invite.secret)
@@ -30,21 +31,36 @@ function tokenOf(body: Uint8Array): string {
   const bytes = concatBytes(body, blake3(body).subarray(0, 4))
   return `moyai1-${Buffer.from(bytes).toString('base64url')}`
 }
-const bent = (name: string, change: CborMap): unknown => ({
+const plain = Buffer.from(token.slice('moyai1-'.length), 'base64url').subarray(0, -4)
+const bent = (name: string, body: Uint8Array): unknown => ({
   name,
-  token: tokenOf(encodeCbor({ v: 1, ...invite, ...change })),
+  token: tokenOf(body),
   expect: 'BAD_TOKEN',
 })
+const withAddresses = (name: string, addresses: string[], sameOrg = false): unknown => ({
+  name,
+  token: encodeInvite({ ...invite, addresses, sameOrg }),
+  expect: 'ok',
+  secret: toHex(invite.secret),
+  id: toHex(id),
+  addresses,
+  sameOrg,
+})
+/** The body up to its addresses, and these bytes behind it. */
+const followedBy = (...bytes: number[]): Uint8Array =>
+  concatBytes(plain.subarray(0, 86), Uint8Array.from(bytes))
+const short = (length: number): number[] => Array.from({ length }, () => 1)
 
 const tokens = [
   { name: 'an invite', token, expect: 'ok', secret: toHex(invite.secret), id: toHex(id) },
-  {
-    name: 'an invite without addresses',
-    token: encodeInvite({ ...invite, addresses: [] }),
-    expect: 'ok',
-    secret: toHex(invite.secret),
-    id: toHex(id),
-  },
+  withAddresses('an invite without addresses', []),
+  withAddresses('a further host of the organisation', ['/ip4/192.0.2.1/tcp/4001'], true),
+  withAddresses('addresses of every kind', [
+    '/ip6/2001:db8::1/tcp/4001',
+    '/dns/nas.example.com/tcp/65535',
+    '/ip4/192.0.2.1/udp/4001/quic-v1',
+    '/ip6/2001:DB8::1/tcp/4001',
+  ]),
   { name: 'nothing', token: '', expect: 'BAD_TOKEN' },
   { name: 'a prefix', token: 'moyai1-', expect: 'BAD_TOKEN' },
   { name: 'another prefix', token: token.replace('moyai1-', 'moyai2-'), expect: 'BAD_TOKEN' },
@@ -53,13 +69,15 @@ const tokens = [
   { name: 'padding', token: `${token}=`, expect: 'BAD_TOKEN' },
   { name: 'a space inside', token: `${token.slice(0, 30)} ${token.slice(30)}`, expect: 'BAD_TOKEN' },
   { name: 'too long', token: `moyai1-${'A'.repeat(9000)}`, expect: 'BAD_TOKEN' },
-  bent('a later version', { v: 2 }),
-  bent('an unknown key', { more: 1 }),
-  bent('a short secret', { secret: fill(2, 15) }),
-  bent('a pool that is no id', { pool: fill(3, 8) }),
-  bent('an address that is none', { addresses: ['192.0.2.1:4001'] }),
-  bent('seventeen addresses', { addresses: Array.from({ length: 17 }, () => '/ip4/192.0.2.1') }),
-  { name: 'a body that is not CBOR', token: tokenOf(fill(0xff, 20)), expect: 'BAD_TOKEN' },
+  bent('a later version', concatBytes(Uint8Array.of(3), plain.subarray(1))),
+  bent('unknown flags', concatBytes(Uint8Array.of(2, 2), plain.subarray(2))),
+  bent('a body that is too short', plain.subarray(0, 85)),
+  bent('an address of an unknown kind', followedBy(7, 1, 2, 3)),
+  bent('an address that ends too early', followedBy(4, 192, 0, 2)),
+  bent('an address that has a shorter form', followedBy(0, 24, ...Buffer.from('/ip4/192.0.2.1/tcp/40011'))),
+  bent('an address that is none', followedBy(0, 3, 97, 98, 99)),
+  bent('an empty address', followedBy(0, 0)),
+  bent('five addresses', followedBy(...Array.from({ length: 5 }, () => [4, ...short(6)]).flat())),
 ]
 
 const joiner = fill(4)

@@ -29,7 +29,14 @@ import {
   type Signer,
 } from '@moyai/protocol'
 
-type Member = { guard: Signer; host: Signer; vault: Signer; org: Uint8Array; delegation: Uint8Array }
+type Member = {
+  guard: Signer
+  host: Signer
+  vault: Signer
+  org: Uint8Array
+  delegation: Uint8Array
+}
+type Acting = { pool: Uint8Array; delegation: Uint8Array; at: number }
 
 const AT = 1_790_000_000_000
 const signerOf = (fill: number, kind: number): Signer =>
@@ -91,7 +98,7 @@ const hostStatement = certify(alice, AT + 1)
 const annaStatement = certify(anna, AT + 2, { name: 'kobe' })
 const arnoStatement = certify(arno, AT + 3, { name: 'nara' })
 const first = { seq: 1, after: [] as Uint8Array[] }
-const acting = (by: Member, at = AT + 9): { pool: Uint8Array; delegation: Uint8Array; at: number } => ({
+const acting = (by: Member, at = AT + 9): Acting => ({
   pool,
   delegation: by.delegation,
   at,
@@ -111,6 +118,7 @@ const ordered = (by: Member, of: Member, keep: Uint8Array[] = [], guard = by.gua
   const content = { ...acting(by), host: of.host.publicKey, keep }
   return signRevoke({ ...content, order: signRevocationOrder(content, guard) }, by.host)
 }
+const ofBob = signRevocationOrder({ pool, host: anna.host.publicKey, keep: [] }, bob.guard)
 const plainOf = (envelope: Uint8Array): CborMap =>
   decodeCbor(envelopePayload(envelope), { bytesMax: 8192 }) as CborMap
 /** A statement of alice with some keys changed and signed anew. */
@@ -200,7 +208,7 @@ const statements = [
     "a revocation with another organisation's guard key",
     'BAD_SIGNATURE',
     rewritten(ordered(alice, anna), {
-      order: { ...signRevocationOrder({ pool, host: anna.host.publicKey, keep: [] }, bob.guard), org: anna.org },
+      order: { ...ofBob, org: anna.org },
     }),
   ),
   bad(

@@ -43,6 +43,8 @@ expires; give it only to whoever is to join. This host must be running and reach
     context.output.say(
       `Good for ${count(result.uses, 'machine')} until ${result.expires}. There: moyai pool join TOKEN`,
     )
+    const { renderUnicodeCompact } = await import('uqr')
+    context.output.picture(renderUnicodeCompact(result.token, { border: 2 }))
     context.output.line(result.token)
     context.output.message({ message_type: 'summary', ...result })
     return 0

@@ -5,6 +5,7 @@
 import {
   ADDRESS_LENGTH_MAX,
   ADDRESSES_MAX,
+  INVITE_ADDRESSES_MAX,
   isMoyaiError,
   openAddressRecord,
   signAddressRecord,
@@ -37,6 +38,35 @@ export function publishable(addresses: readonly string[]): string[] {
   )
   const reachable = bare.filter((address) => !isLoopback(address))
   return (reachable.length > 0 ? reachable : bare).slice(0, ADDRESSES_MAX)
+}
+
+/** The lower, the likelier that a machine elsewhere reaches it. */
+function remoteness(address: string): number {
+  if (/^\/(?:ip4\/169\.254\.|ip6\/fe[89ab])/.test(address)) return 5
+  if (/^\/dns/.test(address)) return 0
+  // What container programs give their bridges; an office seldom uses it.
+  if (/^\/ip4\/172\.(?:1[7-9]|2\d)\./.test(address)) return 4
+  if (
+    /^\/ip4\/(?:10|172\.(?:16|3[01])|192\.168|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(
+      address,
+    )
+  ) {
+    return 2
+  }
+  if (/^\/ip6\/f[cd]/.test(address)) return 3
+  return 1
+}
+
+/**
+ * The few addresses that an invite names: none that only this machine or its cable reaches, unless
+ * there are no others; those first that most machines reach.
+ */
+export function invitable(addresses: readonly string[]): string[] {
+  const ranked = publishable(addresses).map((address) => ({ address, rank: remoteness(address) }))
+  const far = ranked.filter(({ rank }) => rank < 5)
+  const chosen = far.length > 0 ? far : ranked
+  const order = chosen.toSorted((a, b) => a.rank - b.rank).map(({ address }) => address)
+  return order.slice(0, INVITE_ADDRESSES_MAX - 1)
 }
 
 /**

@@ -89,6 +89,8 @@ export class Invites {
     addresses: string[]
     uses: number
     expiresSeconds: number
+    /** The keys of a further host of this organisation are to be kept with it. */
+    sameOrg: boolean
   }): Promise<{ token: string; expires: number }> {
     const whole = Number.isSafeInteger(o.uses) && o.uses >= 1 && o.uses <= INVITE_USES_MAX
     if (!whole) throw new MoyaiError('USAGE', `an invite is for 1 to ${INVITE_USES_MAX} hosts`)
@@ -105,7 +107,14 @@ export class Invites {
     const { id, proofKey } = inviteKeys(secret)
     const seconds = Math.ceil(this.#clock.now() / 1000 + o.expiresSeconds)
     const { host, pool, addresses, uses } = o
-    const token = encodeInvite({ host, secret, pool, expires: seconds, addresses })
+    const token = encodeInvite({
+      host,
+      secret,
+      pool,
+      expires: seconds,
+      addresses,
+      sameOrg: o.sameOrg,
+    })
     const expires = seconds * 1000
     const record = { id, proofKey, expires, uses, usedBy: [] }
     await this.#table.put(id, this.#encode(record))

@@ -9,12 +9,12 @@
 import {
   assert,
   decodeInvite,
+  equalBytes,
   GENESIS_NONCE_BYTES,
   isLabel,
   MoyaiError,
   poolId,
   signGenesis,
-  signOrganisation,
   toHex,
   toMoyaiError,
   vaultSigner,
@@ -29,14 +29,14 @@ import type { Database } from '../database/index.ts'
 import { nodeDisk, type Disk } from '../file-system/index.ts'
 import type { Logger } from '../logger.ts'
 import { redeemInvite } from '../net/join/client.ts'
-import type { Admission } from '../net/join/handler.ts'
 import type { Member } from '../net/peers.ts'
 import { SyncClient, type SyncTransport } from '../net/sync/client.ts'
 import { SYNC_PROTOCOL } from '../net/sync/constants.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Membership as NetworkMembership, Network } from '../net/types.ts'
 import { PoolActs } from './acts.ts'
-import { AddressBook, publishable } from './address-book.ts'
+import { admitHost } from './admit-host.ts'
+import { AddressBook, invitable } from './address-book.ts'
 import { AntiEntropy, SYNC_POLL_MS } from './anti-entropy.ts'
 import * as events from './events.ts'
 import { Invites } from './invites.ts'
@@ -45,7 +45,6 @@ import { KnownPeers, peerOfAddress } from './known-peers.ts'
 import {
   checkAdmitted,
   checkOwnPlace,
-  essentialStatements,
   isNewVault,
   signOwnPlace,
   type Profile,
@@ -238,7 +237,16 @@ export class Membership implements NetworkMembership, AsyncDisposable {
       sync,
       pool: () => this.#store.state,
       findInvite: (id) => this.#invites.find(id),
-      admit: (admission) => this.#admit(admission),
+      admit: (admission) =>
+        admitHost(admission, {
+          ...this.#o,
+          clock,
+          logger,
+          state: () => this.requireState(),
+          store: this.#store,
+          invites: this.#invites,
+          addresses: this.#addresses,
+        }),
     })
   }
 
@@ -372,21 +380,28 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     expiresSeconds: number
   }): Promise<{ token: string; expires: number }> {
     const { id } = this.acts.requireMember()
-    const addresses = publishable(this.#started().network.addresses())
+    const addresses = invitable(this.#started().network.addresses())
     if (addresses.length === 0) {
       throw new MoyaiError('USAGE', 'this host listens on no address that an invite could name', {
         hint: 'set network.listen in config.toml, or invite from another host',
       })
     }
-    return this.#invites.make({ host: this.#o.identity.publicKey, pool: id, addresses, ...o })
+    const host = this.#o.identity.publicKey
+    return this.#invites.make({ host, pool: id, addresses, sameOrg: false, ...o })
   }
 
   /** Joins the pool of a token. ALREADY_IN_POOL, BAD_TOKEN, and what `redeemInvite` says. */
   async join(token: string, signal?: AbortSignal): Promise<PoolState> {
     const invite = decodeInvite(token)
     if (this.#store.state !== undefined) {
-      throw new MoyaiError('ALREADY_IN_POOL', 'this host is already in a pool', {
-        hint: 'a host is in one pool; use another MOYAI_HOME for another pool',
+      const same = equalBytes(this.#store.state.id, invite.pool)
+      const text = same
+        ? 'this host is already in this pool'
+        : 'this host is in another pool already'
+      throw new MoyaiError('ALREADY_IN_POOL', text, {
+        hint: same
+          ? 'nothing is left to do here: moyai pool hosts shows the others'
+          : 'a host is in one pool; use another MOYAI_HOME for another pool',
       })
     }
     const { network } = this.#started()
@@ -470,33 +485,5 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     })
     await this.#addresses.add(o.addresses)
     await this.#publish()
-  }
-
-  /** Lets a host in: its organisation, its certificate and the used invite in one batch. */
-  async #admit(
-    admission: Admission,
-  ): Promise<{ statements: Uint8Array[]; addresses: Uint8Array[] }> {
-    const { invite, host, claim } = admission
-    const { id: pool, organisations } = this.requireState()
-    const statements = [admission.statement]
-    if (!organisations.has(toHex(claim.org))) {
-      const { identity, delegation } = this.#o
-      const at = this.#components.clock.now()
-      const { org } = claim
-      statements.unshift(
-        signOrganisation({ pool, org, invite: invite.id, delegation, at }, identity),
-      )
-    }
-    const again = invite.usedBy.some((one) => toHex(one) === toHex(host))
-    const use = again ? undefined : this.#invites.using(invite, host)
-    await this.#store.addAll(statements, use === undefined ? [] : [use.operation])
-    if (use !== undefined) this.#invites.keep(use.record)
-    await this.#addresses.add([admission.address])
-    events.joined(this.#components.logger, toHex(host), claim.name)
-    const state = this.requireState()
-    return {
-      statements: essentialStatements(state, this.#store, [host, this.#o.identity.publicKey]),
-      addresses: this.#addresses.list().map(({ envelope }) => envelope),
-    }
   }
 }

@@ -2,11 +2,11 @@
  * The settler: shards that found no host during a store are placed as soon as hosts are back, those
  * of a host that was revoked are placed anew, and those of one that is retiring move to others.
  *
- * Works on stripes that are recorded but not full, or have a shard where it cannot stay. Shards come
- * from the outbox file, if it is still there, else from the retiring host, else from any k holders.
- * A shard that moves is counted where it was until its new holder has signed for it, so that nothing
- * is lost when the daemon ends anywhere. It never runs beside a store: both would place the same
- * shards.
+ * Works on stripes that are recorded but not full, or have a shard where it cannot stay. Shards
+ * come from the outbox file, if it is still there, else from the retiring host, else from any k
+ * holders. A shard that moves is counted where it was until its new holder has signed for it, so
+ * that nothing is lost when the daemon ends anywhere. It never runs beside a store: both would
+ * place the same shards.
  */
 
 import {
@@ -90,8 +90,8 @@ export class Settler {
   }
 
   /**
-   * Tries once to place every shard that has no holder, or that cannot stay with it; ends early when
-   * `hurry` says so.
+   * Tries once to place every shard that has no holder, or that cannot stay with it; ends early
+   * when `hurry` says so.
    */
   async settle(o: { signal: AbortSignal; hurry: () => boolean }): Promise<SettleResult> {
     const { signal } = o

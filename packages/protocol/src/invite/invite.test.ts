@@ -28,6 +28,7 @@ const invite: Invite = {
   pool: fill(3),
   expires: 1_790_000_000,
   addresses: ['/ip4/192.0.2.1/tcp/4001', '/dns4/nas.example.com/tcp/4001'],
+  sameOrg: false,
 }
 const joiner = fill(4)
 const request = {
@@ -56,6 +57,41 @@ test('a token comes back, and survives the white space of a mail', () => {
   assert.match(token, /^moyai1-[A-Za-z0-9_-]+$/)
   assert.deepEqual(decodeInvite(token), invite)
   assert.deepEqual(decodeInvite(`\n  ${token}\r\n`), invite)
+})
+
+test('a token with three addresses is shorter than a line of a chat', () => {
+  const addresses = ['/ip4/203.0.113.77/tcp/4001', '/ip4/192.168.178.21/tcp/4001']
+  assert.equal(encodeInvite({ ...invite, addresses }).length, 146)
+  const third = [...addresses, '/ip6/2001:db8:1234:5600:1a2b:3c4d:5e6f:7a8b/tcp/4001']
+  assert.equal(encodeInvite({ ...invite, addresses: third }).length, 171)
+})
+
+test('any address comes back from a token, in one form', () => {
+  const byte = fc.nat(255)
+  const port = fc.nat(65_535)
+  const address = fc.oneof(
+    fc
+      .tuple(byte, byte, byte, byte, port)
+      .map(([...o]) => `/ip4/${o.slice(0, 4).join('.')}/tcp/${o[4]}`),
+    fc.tuple(fc.ipV6(), port).map(([ip, at]) => `/ip6/${ip}/tcp/${at}`),
+    fc.tuple(fc.domain(), port).map(([name, at]) => `/dns4/${name}/tcp/${at}`),
+    fc.tuple(fc.ipV4(), port).map(([ip, at]) => `/ip4/${ip}/udp/${at}/quic-v1`),
+    fc.constantFrom(
+      '/memory/x',
+      '/ip4/1.2.3/tcp/4',
+      '/ip4/01.2.3.4/tcp/4',
+      '/ip6/::/tcp/0',
+      '/dns/a/tcp/70000',
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(address, { maxLength: 4 }), (addresses) => {
+      const token = encodeInvite({ ...invite, addresses })
+      assert.deepEqual(decodeInvite(token), { ...invite, addresses })
+    }),
+  )
+  const five = Array.from({ length: 5 }, () => '/ip4/192.0.2.1/tcp/1')
+  assert.throws(() => encodeInvite({ ...invite, addresses: five }), { code: 'TOO_LARGE' })
 })
 
 test('a token with any character changed, or cut off anywhere, is a BAD_TOKEN that says what to do', () => {
@@ -137,7 +173,15 @@ test('requests and responses cut short, and random bytes, give a MoyaiError', ()
 })
 
 test('the vectors of invites and joins hold', () => {
-  type Token = { name: string; token: string; expect: string; secret?: string; id?: string }
+  type Token = {
+    name: string
+    token: string
+    expect: string
+    secret?: string
+    id?: string
+    addresses?: string[]
+    sameOrg?: boolean
+  }
   type Join = { name: string; request: string; expect: string; proofKey: string } & {
     pool: string
     inviter: string
@@ -154,6 +198,8 @@ test('the vectors of invites and joins hold', () => {
       assert.equal(toHex(decoded.secret), one.secret, one.name)
       assert.equal(toHex(inviteKeys(decoded.secret).id), one.id, one.name)
       assert.equal(encodeInvite(decoded), one.token, one.name)
+      if (one.addresses !== undefined) assert.deepEqual(decoded.addresses, one.addresses, one.name)
+      if (one.sameOrg !== undefined) assert.equal(decoded.sameOrg, one.sameOrg, one.name)
     } else assert.throws(() => decodeInvite(one.token), { code: one.expect }, one.name)
   }
   for (const one of read<Join>('join-requests.json')) {

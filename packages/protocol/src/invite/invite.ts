@@ -7,18 +7,18 @@
 
 import { concatBytes, equalBytes } from '../bytes.ts'
 import { blake3 } from '../blake3/index.ts'
-import { decodeAs, encodeCbor, s, type Schema } from '../cbor/index.ts'
+import { assert } from '../assert.ts'
 import { MoyaiError } from '../errors.ts'
 import { deriveKey } from '../keys/index.ts'
 import {
-  ADDRESSES_MAX,
   HASH_BYTES,
+  INVITE_ADDRESSES_MAX,
   INVITE_SECRET_BYTES,
   INVITE_TOKEN_LENGTH_MAX,
   PUBLIC_KEY_BYTES,
-  TIME_MAX,
 } from '../limits.ts'
 import { addressSchema } from '../pool-log/address.ts'
+import { addressBytes, readAddress } from './address-bytes.ts'
 import { fromBase64Url, toBase64Url } from './base64url.ts'
 
 /** What a token says. */
@@ -31,36 +31,37 @@ export type Invite = {
   pool: Uint8Array
   /** End of its validity, whole seconds since the epoch. */
   expires: number
-  /** Multiaddrs of the host, without the peer id. */
+  /** Multiaddrs of the host, without the peer id; INVITE_ADDRESSES_MAX at most. */
   addresses: string[]
+  /** The host that made it has keys for one more host of its own organisation (`package.ts`). */
+  sameOrg: boolean
 }
 
 const PREFIX = 'moyai1-'
+const VERSION = 2
+const SAME_ORG = 1
 const CHECKSUM_BYTES = 4
-const INVITE: Schema<Invite & { v: 1 }> = s.map({
-  v: s.version(1),
-  host: s.bytes({ length: PUBLIC_KEY_BYTES }),
-  secret: s.bytes({ length: INVITE_SECRET_BYTES }),
-  pool: s.bytes({ length: HASH_BYTES }),
-  expires: s.int({ max: Math.floor(TIME_MAX / 1000) }),
-  addresses: s.array(addressSchema, { max: ADDRESSES_MAX }),
-})
+const FIXED_BYTES = 2 + PUBLIC_KEY_BYTES + INVITE_SECRET_BYTES + HASH_BYTES + 4
 
 /**
  * The token of `invite`: `moyai1-` and letters, digits, `-` and `_`. MALFORMED or TOO_LARGE for
  * what no token holds.
  */
 export function encodeInvite(invite: Invite): string {
-  const { host, secret, pool, expires, addresses } = invite
-  const value = { v: 1, host, secret, pool, expires, addresses }
-  INVITE.read(value, 'invite')
-  const body = encodeCbor(value)
-  const checksum = blake3(body).subarray(0, CHECKSUM_BYTES)
-  const token = PREFIX + toBase64Url(concatBytes(body, checksum))
-  if (token.length > INVITE_TOKEN_LENGTH_MAX) {
+  const { host, secret, pool, expires, addresses, sameOrg } = invite
+  const lengths = [host.length, secret.length, pool.length]
+  assert(lengths.join() === `${PUBLIC_KEY_BYTES},${INVITE_SECRET_BYTES},${HASH_BYTES}`, 'lengths')
+  assert(expires >= 0 && expires <= 0xffff_ffff, 'until the year 2106')
+  if (addresses.length > INVITE_ADDRESSES_MAX) {
     throw new MoyaiError('TOO_LARGE', 'invite with too many addresses')
   }
-  return token
+  const start = new Uint8Array(6)
+  start.set([VERSION, sameOrg ? SAME_ORG : 0])
+  new DataView(start.buffer).setUint32(2, expires)
+  const listed = addresses.map((address) => addressBytes(addressSchema.read(address, 'invite')))
+  const body = concatBytes(start, host, secret, pool, ...listed)
+  const checksum = blake3(body).subarray(0, CHECKSUM_BYTES)
+  return PREFIX + toBase64Url(concatBytes(body, checksum))
 }
 
 function badToken(message: string, hint: string, cause?: unknown): MoyaiError {
@@ -85,20 +86,34 @@ export function decodeInvite(text: string): Invite {
   if (!equalBytes(blake3(body).subarray(0, CHECKSUM_BYTES), bytes.subarray(-CHECKSUM_BYTES))) {
     throw badToken('this invite was changed or cut off on the way', again)
   }
-  try {
-    const { v: _, ...invite } = decodeAs(INVITE, body, {
-      bytesMax: INVITE_TOKEN_LENGTH_MAX,
-      depthMax: 3,
-      itemsMax: 16 + ADDRESSES_MAX,
-      what: 'invite',
-    })
-    return invite
-  } catch (cause) {
-    const newer = cause instanceof MoyaiError && cause.code === 'UNKNOWN_VERSION'
-    throw newer
-      ? badToken('this invite is of a newer moyai', 'update moyai on this host', cause)
-      : badToken('this invite is malformed', 'make a new one with `moyai pool invite`', cause)
+  if (body[0] !== VERSION) {
+    throw badToken('this invite is of another version of moyai', 'update moyai on both hosts')
   }
+  try {
+    return decodeBody(body)
+  } catch (cause) {
+    throw badToken('this invite is malformed', 'make a new one with `moyai pool invite`', cause)
+  }
+}
+
+function decodeBody(body: Uint8Array): Invite {
+  const flags = body[1]
+  if (body.length < FIXED_BYTES) throw new MoyaiError('TRUNCATED', 'invite')
+  if (flags !== 0 && flags !== SAME_ORG) throw new MoyaiError('MALFORMED', 'unknown flags')
+  let at = 6
+  const take = (length: number): Uint8Array => body.slice(at, (at += length))
+  const host = take(PUBLIC_KEY_BYTES)
+  const secret = take(INVITE_SECRET_BYTES)
+  const pool = take(HASH_BYTES)
+  const expires = new DataView(body.buffer, body.byteOffset).getUint32(2)
+  const addresses: string[] = []
+  while (at < body.length) {
+    if (addresses.length === INVITE_ADDRESSES_MAX) throw new MoyaiError('TOO_LARGE', 'addresses')
+    const { text, end } = readAddress(body, at)
+    addresses.push(addressSchema.read(text, 'invite'))
+    at = end
+  }
+  return { host, secret, pool, expires, addresses, sameOrg: flags === SAME_ORG }
 }
 
 /**

@@ -44,22 +44,16 @@ export async function redeemInvite(
   },
   components: { network: Pick<Network, 'requestAt'>; clock: Clock },
 ): Promise<Admitted> {
-  const { invite } = o
+  const { invite, statement, address } = o
   const now = components.clock.now()
-  // Well after its end by this clock the answer is known; near it, the clock of the host that made
-  // it decides.
-  if (now > invite.expires * 1000 + JOIN_CLOCK_MS_MAX) {
-    throw refusal('INVITE_EXPIRED', 'the invite has expired')
-  }
-  const { statement, address } = o
   const bytes = encodeJoinRequest({ invite, joiner: o.host, time: now, statement, address })
-  const response = decodeJoinResponse(await send(o, components.network, bytes))
+  const response = decodeJoinResponse(await send({ ...o, now }, components.network, bytes))
   if (response.kind === 'admitted') return response
   throw refusal(response.code, printable(response.text))
 }
 
 async function send(
-  o: { invite: Invite; signal?: AbortSignal },
+  o: { invite: Invite; now: number; signal?: AbortSignal },
   network: Pick<Network, 'requestAt'>,
   bytes: Uint8Array,
 ): Promise<Uint8Array> {
@@ -74,6 +68,10 @@ async function send(
     })
   } catch (cause) {
     if (!isMoyaiError(cause, 'HOST_UNREACHABLE', 'STREAM_CLOSED', 'TIMED_OUT')) throw cause
+    // The clock of the host that made it decides; when that is not to be had, this one may know.
+    if (o.now > o.invite.expires * 1000 + JOIN_CLOCK_MS_MAX) {
+      throw refusal('INVITE_EXPIRED', 'the invite has expired, and its host does not answer')
+    }
     throw new MoyaiError('HOST_UNREACHABLE', 'the host that made the invite does not answer', {
       hint: `is it on, and reachable from here at ${addresses[0] ?? 'its address'}?`,
       cause,
