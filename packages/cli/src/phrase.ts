@@ -14,8 +14,8 @@ const PHRASE_BYTES_MAX = 4096
 
 /**
  * The organisation secret (32 bytes) of the phrase in `file` (`-`: standard input), or, without a
- * file, typed at the terminal. BAD_PHRASE; USAGE when there is nobody to ask. Nothing that was typed
- * is in any error.
+ * file, typed at the terminal. BAD_PHRASE; USAGE when there is nobody to ask. Nothing that was
+ * typed is in any error.
  */
 export async function readSecret(context: Context, o: { file?: string }): Promise<Uint8Array> {
   if (o.file === undefined) return phraseToSecret(await askUnseen())

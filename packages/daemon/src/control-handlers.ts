@@ -9,6 +9,8 @@ import {
   type PoolState,
   type RetrieveSummary,
   type StoreSummary,
+  fromHex,
+  MoyaiError,
   toHex,
   VERSION,
   toMoyaiError,
@@ -54,6 +56,12 @@ export function controlHandlers(c: HandlerComponents): Required<ControlHandlers>
   return { ...poolHandlers(c), ...vaultHandlers(c) }
 }
 
+/** USAGE unless these are hexadecimal digits. */
+function bytesOf(hex: string): Uint8Array {
+  if (/^(?:[0-9a-f]{2})+$/.test(hex)) return fromHex(hex)
+  throw new MoyaiError('USAGE', 'these are no hexadecimal digits')
+}
+
 type PoolVerb = Extract<ControlMethod, `pool.${string}`>
 type PoolMethods = 'version' | 'status' | 'limit' | PoolVerb
 
@@ -76,9 +84,20 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     async *'pool.create'({ name }) {
       return { pool: poolOf(await c.membership.createPool(name)) }
     },
-    async *'pool.invite'({ uses, expiresSeconds }) {
-      const { token, expires } = await c.membership.invite({ uses, expiresSeconds })
-      return { token, uses, expires: new Date(expires).toISOString() }
+    async *'pool.invite'(params) {
+      const { token, expires } = await c.membership.invite(params)
+      const { org, delegatedAt } = c.membership.acts.authority()
+      const { uses } = params
+      return { token, uses, expires: new Date(expires).toISOString(), org: toHex(org), delegatedAt }
+    },
+    async *'pool.attach'({ invite, host, sealed }) {
+      const [id, key, box] = [invite, host, sealed].map(bytesOf) as [
+        Uint8Array,
+        Uint8Array,
+        Uint8Array,
+      ]
+      await c.membership.attachKeys(id, { host: key, sealed: box })
+      return {}
     },
     async *'pool.join'({ token }, { signal }) {
       const state = await c.membership.join(token, signal)

@@ -212,6 +212,8 @@ export const INVITE_SECRET_BYTES = 16
 export const INVITE_ADDRESSES_MAX = 4
 /** The whole token as text: 4 addresses of 258 bytes, and 90 bytes, in base64. */
 export const INVITE_TOKEN_LENGTH_MAX = 1536
+/** Keys of a further host: a seed, a bundle and a delegation. */
+export const HOST_PACKAGE_BYTES_MAX: number = 2 * KIB
 /** A statement, an address record and a few fields. */
 export const JOIN_REQUEST_BYTES_MAX: number = 32 * KIB
 /**

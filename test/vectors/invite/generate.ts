@@ -7,8 +7,15 @@ import {
   decodeJoinRequest,
   encodeCbor,
   encodeInvite,
+  deriveVaultBundle,
+  ed25519Signer,
+  encodeBundle,
   encodeJoinRequest,
+  encodePackageRequest,
+  guardSigner,
   inviteKeys,
+  sealHostPackage,
+  signDelegation,
   toHex,
   type CborMap,
   type Invite,
@@ -88,6 +95,7 @@ const request = encodeJoinRequest({
   statement: fill(5, 80),
   address: fill(6, 80),
 })
+const keysRequest = encodePackageRequest({ invite, joiner, time: 1_790_000_000_000 })
 const { body, proof } = decodeJoinRequest(request)
 const parties = {
   pool: toHex(invite.pool),
@@ -108,6 +116,7 @@ const joins = [
   { name: 'another inviter', request: hex, expect: 'ok', ...parties, inviter: toHex(fill(9)), proven: false },
   { name: 'another pool', request: hex, expect: 'ok', ...parties, pool: toHex(fill(9)), proven: false },
   { name: 'another secret', request: hex, expect: 'ok', ...parties, proofKey: toHex(fill(9)), proven: false },
+  { name: 'a request for keys', request: toHex(keysRequest), expect: 'ok', ...parties, proven: true },
   { name: 'cut by one byte', request: hex.slice(0, -2), expect: 'MALFORMED', ...parties },
   { name: 'a byte too many', request: `${hex}00`, expect: 'MALFORMED', ...parties },
   changed('a later version', 'UNKNOWN_VERSION', { v: 2 }),
@@ -124,3 +133,51 @@ function write(name: string, cases: unknown): void {
 
 write('tokens', tokens)
 write('join-requests', joins)
+
+const guard = guardSigner(fill(7))
+const delegate = ed25519Signer(fill(8)).publicKey
+const delegation = signDelegation(
+  { org: guard.publicKey, delegate, may: ['certify-host', 'invite'], at: 1_790_000_000_000 },
+  guard,
+)
+const keys = { identitySeed: fill(8), bundle: deriveVaultBundle(fill(7), fill(9, 16)), delegation }
+const fixed = { bytes: (length: number): Uint8Array => fill(10, length) }
+const sealed = sealHostPackage(invite, keys, fixed)
+const flipped = sealed.slice()
+flipped[80] = (flipped[80] as number) ^ 1
+const of = {
+  secret: toHex(invite.secret),
+  pool: toHex(invite.pool),
+  inviter: toHex(invite.host),
+}
+const packaged = (name: string, expect: string, box: Uint8Array, change = {}): unknown => ({
+  name,
+  ...of,
+  ...change,
+  sealed: toHex(box),
+  expect,
+})
+write('packages', [
+  {
+    ...(packaged('the keys of a host', 'ok', sealed) as object),
+    identitySeed: toHex(keys.identitySeed),
+    bundle: toHex(encodeBundle(keys.bundle)),
+    delegation: toHex(delegation),
+  },
+  packaged('another secret', 'SEAL_MISMATCH', sealed, { secret: toHex(fill(9, 16)) }),
+  packaged('another pool', 'SEAL_MISMATCH', sealed, { pool: toHex(fill(9)) }),
+  packaged('another inviter', 'SEAL_MISMATCH', sealed, { inviter: toHex(fill(9)) }),
+  packaged('a changed bit', 'SEAL_MISMATCH', flipped),
+  packaged('cut short', 'TRUNCATED', sealed.subarray(0, 79)),
+  packaged('too long', 'TOO_LARGE', new Uint8Array(3000)),
+  packaged(
+    'a delegation to another host',
+    'IDENTITY_MISMATCH',
+    sealHostPackage(invite, { ...keys, identitySeed: fill(11) }, fixed),
+  ),
+  packaged(
+    'a bundle of another organisation',
+    'IDENTITY_MISMATCH',
+    sealHostPackage(invite, { ...keys, bundle: deriveVaultBundle(fill(1), fill(9, 16)) }, fixed),
+  ),
+])

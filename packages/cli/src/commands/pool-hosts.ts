@@ -166,8 +166,8 @@ export const revokeCommand: Command = {
   usage: `HOST [--phrase-file F]
 
 Every host refuses its connections from then on, and what it kept counts as lost and is placed anew.
-There is no way back: a machine that turns up again is set up anew. To empty a host that still works,
-use pool retire first.
+There is no way back: a machine that turns up again is set up anew. To empty a host that still
+works, use pool retire first.
 
 A host is revoked by an older one of its organisation or by itself; with the recovery phrase of its
 organisation (--phrase-file F, - for standard input), by any.`,

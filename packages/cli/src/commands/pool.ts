@@ -1,6 +1,8 @@
 import { parseCount, parseDuration, usage } from '../arguments.ts'
 import { type Command, daemonOf } from '../command.ts'
 import { count } from '../output.ts'
+import { readSecret } from '../phrase.ts'
+import { keysForToken } from '../same-org.ts'
 
 const INVITE_USES_MAX = 100
 
@@ -25,23 +27,42 @@ export const createCommand: Command = {
 export const inviteCommand: Command = {
   name: 'pool invite',
   summary: 'print a token with which another machine can join',
-  usage: `[--uses N] [--expires 24h]
+  usage: `[--uses N] [--expires 24h] [--same-org [--phrase-file F]]
 
 The token is the last line of the output. It lets one machine in (--uses says how many) until it
-expires; give it only to whoever is to join. This host must be running and reachable when it is used.`,
-  options: { uses: { type: 'string' }, expires: { type: 'string' } },
+expires; give it only to whoever is to join. This host must be running and reachable then.
+
+--same-org invites a further machine of your own organisation: the recovery phrase is asked for
+here, once, and there moyai init --join TOKEN is all that is typed. Until it is used, whoever has
+the token can take the place of that machine.`,
+  options: {
+    uses: { type: 'string' },
+    expires: { type: 'string' },
+    'same-org': { type: 'boolean' },
+    'phrase-file': { type: 'string' },
+  },
   async run(args, context) {
     if (args.positionals.length > 0) throw usage('pool invite takes only options')
-    const result = await daemonOf(context).call(
-      'pool.invite',
-      {
-        uses: parseCount(args.text('uses') ?? '1', '--uses', { min: 1, max: INVITE_USES_MAX }),
-        expiresSeconds: parseDuration(args.text('expires') ?? '24h', '--expires'),
-      },
-      context,
-    )
+    const sameOrg = args.flag('same-org')
+    const file = args.text('phrase-file')
+    if (file !== undefined && !sameOrg) throw usage('--phrase-file belongs to --same-org')
+    const secret = sameOrg
+      ? await readSecret(context, file === undefined ? {} : { file })
+      : undefined
+    const params = {
+      uses: parseCount(args.text('uses') ?? '1', '--uses', { min: 1, max: INVITE_USES_MAX }),
+      expiresSeconds: parseDuration(args.text('expires') ?? '24h', '--expires'),
+      sameOrg,
+    }
+    const invited = await daemonOf(context).call('pool.invite', params, context)
+    const { org, delegatedAt, ...result } = invited
+    if (secret !== undefined) {
+      const keys = keysForToken({ token: result.token, secret, org, delegatedAt })
+      await daemonOf(context).call('pool.attach', keys, context)
+    }
+    const there = sameOrg ? 'moyai init --join TOKEN' : 'moyai pool join TOKEN'
     context.output.say(
-      `Good for ${count(result.uses, 'machine')} until ${result.expires}. There: moyai pool join TOKEN`,
+      `Good for ${count(result.uses, 'machine')} until ${result.expires}. There: ${there}`,
     )
     const { renderUnicodeCompact } = await import('uqr')
     context.output.picture(renderUnicodeCompact(result.token, { border: 2 }))

@@ -40,7 +40,12 @@ const SHAPES: Shapes = {
   version: {},
   status: {},
   'pool.create': { name: text },
-  'pool.invite': { uses: number, expiresSeconds: number },
+  'pool.invite': {
+    uses: number,
+    expiresSeconds: number,
+    sameOrg: { optional: true, shape: 'boolean' },
+  },
+  'pool.attach': { invite: text, host: text, sealed: text },
   'pool.join': { token: text },
   'pool.hosts': {},
   limit: { upload: optionalText, download: optionalText },

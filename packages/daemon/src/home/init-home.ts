@@ -25,6 +25,7 @@ import {
   VAULT_SALT_BYTES,
   type Clock,
   type HostClass,
+  type HostPackage,
   type Random,
 } from '@moyai/protocol'
 
@@ -65,6 +66,8 @@ export type InitOptions = {
   settings: InitSettings
   /** The phrase of an organisation that exists; absent: a new one. */
   phrase?: string
+  /** Keys that were made elsewhere, with the phrase: then there is none here. */
+  keys?: HostPackage
   /** Where to write the phrase (0600, never over a file that is there). */
   phraseFile?: string
   random: Random
@@ -75,8 +78,8 @@ export type InitOptions = {
 }
 
 export type InitResult = {
-  /** 24 words; show once, keep nowhere. */
-  phrase: string
+  /** 24 words; show once, keep nowhere. Undefined when the keys came from elsewhere. */
+  phrase: string | undefined
   /** Ids, 32 bytes each. */
   host: Uint8Array
   org: Uint8Array
@@ -119,23 +122,29 @@ type Secrets = InitResult & { identity: Uint8Array; vaultKeys: Uint8Array; deleg
  * returns.
  */
 function makeKeys(o: InitOptions): Secrets {
+  if (o.keys !== undefined) return secretsOf(o.keys, undefined)
   const phrase = o.phrase ?? generatePhrase(o.random)
   const secret = phraseToSecret(phrase)
   const guard = guardSigner(secret)
   const bundle = deriveVaultBundle(secret, o.random.bytes(VAULT_SALT_BYTES))
   secret.fill(0)
-  const seed = o.random.bytes(32)
-  const host = ed25519Signer(seed).publicKey
+  const identitySeed = o.random.bytes(32)
+  const host = ed25519Signer(identitySeed).publicKey
   const delegation = signDelegation(
     { org: guard.publicKey, delegate: host, may: ['certify-host', 'invite'], at: o.clock.now() },
     guard,
   )
+  return secretsOf({ identitySeed, bundle, delegation }, phrase)
+}
+
+function secretsOf(keys: HostPackage, phrase: string | undefined): Secrets {
+  const { identitySeed, bundle, delegation } = keys
   return {
     phrase,
-    host,
-    org: guard.publicKey,
+    host: ed25519Signer(identitySeed).publicKey,
+    org: bundle.org,
     vault: vaultSigner(bundle).publicKey,
-    identity: encodeIdentity(seed),
+    identity: encodeIdentity(identitySeed),
     vaultKeys: encodeVaultKeys(bundle),
     delegation,
   }
@@ -198,7 +207,7 @@ export async function initHome(o: InitOptions): Promise<InitResult> {
   const paths = homePaths(o.home)
   const config = configText(configValues(o.settings))
   const keys = makeKeys(o)
-  const phrase = phraseText(keys.phrase)
+  const phrase = phraseText(keys.phrase ?? '')
   const mark = { path: paths.unfinished, bytes: phraseMark(phrase), mode: SECRET_MODE }
   await makeFolders(disk, o.home)
   await using _lock = await (o.lock ?? lockHome)(o.home)
@@ -206,7 +215,7 @@ export async function initHome(o: InitOptions): Promise<InitResult> {
   if (o.phraseFile !== undefined) await clearPhraseFile(disk, paths, o.phraseFile)
   await replaceFile(disk, mark)
   await writeHome({ disk, paths, keys, config })
-  if (o.phraseFile !== undefined) {
+  if (o.phraseFile !== undefined && keys.phrase !== undefined) {
     await replaceFile(disk, { path: o.phraseFile, bytes: phrase, mode: SECRET_MODE })
   }
   try {

@@ -85,7 +85,6 @@ test('goal: admins who act at once in two halves of a pool come to the same stat
     const seen = state.hosts.get(c.id)
     assert.deepEqual([seen?.class, seen?.provider], ['always-on', 'cloud'])
     assert.ok(seen?.site === 'annex' || seen?.site === 'barn')
-    // b took its retirement back when it had seen one of its own; the other was set at once with it.
     assert.equal(state.hosts.get(d.id)?.name, 'delta')
 
     await c.membership.acts.setPolicy({ host: 4, site: 0, provider: 0, org: 0 })

@@ -67,6 +67,12 @@ export class PoolActs {
     })
   }
 
+  /** For whom this host acts, and since when, ms. */
+  authority(): { org: Uint8Array; delegatedAt: number } {
+    const { org, at } = openDelegation(this.#o.delegation)
+    return { org, delegatedAt: at }
+  }
+
   /** Labels a host (hex). HOST_UNKNOWN, NOT_ALLOWED, NAME_TAKEN, USAGE, HOST_REVOKED, DISK. */
   async label(host: string, set: HostLabels): Promise<void> {
     const state = this.requireMember()
@@ -91,7 +97,9 @@ export class PoolActs {
     ])
   }
 
-  /** Takes a host (hex) out of use, or back into it. HOST_UNKNOWN, NOT_ALLOWED, HOST_REVOKED, DISK. */
+  /**
+   * Takes a host (hex) out of use, or back into it. HOST_UNKNOWN, NOT_ALLOWED, HOST_REVOKED, DISK.
+   */
   async retire(host: string, retired: boolean): Promise<void> {
     const state = this.requireMember()
     const known = this.#ownHost(state, host)

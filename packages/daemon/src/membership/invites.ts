@@ -8,6 +8,7 @@ import {
   encodeCbor,
   encodeInvite,
   HASH_BYTES,
+  HOST_PACKAGE_BYTES_MAX,
   INVITE_SECRET_BYTES,
   inviteKeys,
   MoyaiError,
@@ -38,6 +39,12 @@ const RECORD = s.map({
   expires: s.int(),
   uses: s.int({ min: 1, max: INVITE_USES_MAX }),
   usedBy: s.array(s.bytes({ length: PUBLIC_KEY_BYTES }), { max: INVITE_USES_MAX }),
+  /** The host whose keys are in `sealed`: no other may use the invite. */
+  host: s.optional(s.bytes({ length: PUBLIC_KEY_BYTES })),
+  /** Its keys, which only the token opens; gone once they were used. */
+  sealed: s.optional(s.bytes({ max: HOST_PACKAGE_BYTES_MAX })),
+  /** The key of the connection that they went to. */
+  claimedBy: s.optional(s.bytes({ length: PUBLIC_KEY_BYTES })),
 })
 
 /** One invite; `id` is what names it on the wire. */
@@ -97,6 +104,9 @@ export class Invites {
     if (!(o.expiresSeconds >= 1 && o.expiresSeconds <= INVITE_SECONDS_MAX)) {
       throw new MoyaiError('USAGE', 'an invite is valid for 1 second to 30 days')
     }
+    if (o.sameOrg && o.uses !== 1) {
+      throw new MoyaiError('USAGE', 'an invite with keys is for one host')
+    }
     await this.#forgetOld()
     if (this.#records.size >= INVITES_MAX) {
       throw new MoyaiError('BUSY', `${INVITES_MAX} invites are open`, {
@@ -122,6 +132,31 @@ export class Invites {
     return { token, expires }
   }
 
+  /**
+   * Keeps the sealed keys of a further host with an invite that was just made. INVITE_UNKNOWN for
+   * another one, USAGE, DISK.
+   */
+  async attach(id: Uint8Array, keys: { host: Uint8Array; sealed: Uint8Array }): Promise<void> {
+    const record = this.find(id)
+    if (record === undefined || record.host !== undefined || record.usedBy.length > 0) {
+      throw new MoyaiError('INVITE_UNKNOWN', 'this invite takes no keys')
+    }
+    if (keys.sealed.length > HOST_PACKAGE_BYTES_MAX || keys.host.length !== PUBLIC_KEY_BYTES) {
+      throw new MoyaiError('USAGE', 'these are no sealed keys of a host')
+    }
+    await this.#write({ ...record, ...keys })
+  }
+
+  /** Remembers to whom the keys of an invite went. DISK. */
+  async claim(record: InviteRecord, claimedBy: Uint8Array): Promise<void> {
+    await this.#write({ ...record, claimedBy })
+  }
+
+  async #write(record: InviteRecord): Promise<void> {
+    await this.#table.put(record.id, this.#encode(record))
+    this.keep(record)
+  }
+
   /** The invite of that id. */
   find(id: Uint8Array): InviteRecord | undefined {
     return this.#records.get(toHex(id))
@@ -132,7 +167,8 @@ export class Invites {
    * disk.
    */
   using(record: InviteRecord, host: Uint8Array): { record: InviteRecord; operation: Operation } {
-    const used = { ...record, usedBy: [...record.usedBy, host] }
+    const { sealed: _, ...rest } = record
+    const used = { ...rest, usedBy: [...record.usedBy, host] }
     return { record: used, operation: this.#table.putting(used.id, this.#encode(used)) }
   }
 
@@ -151,7 +187,7 @@ export class Invites {
   }
 
   #encode(record: InviteRecord): Uint8Array {
-    const { proofKey, expires, uses, usedBy } = record
-    return encodeCbor({ v: 1, proofKey, expires, uses, usedBy })
+    const { id: _, ...fields } = record
+    return encodeCbor({ v: 1, ...fields })
   }
 }

@@ -247,6 +247,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
           invites: this.#invites,
           addresses: this.#addresses,
         }),
+      claim: (invite, host) => this.#invites.claim(invite, host),
     })
   }
 
@@ -378,6 +379,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   async invite(o: {
     uses: number
     expiresSeconds: number
+    sameOrg?: boolean
   }): Promise<{ token: string; expires: number }> {
     const { id } = this.acts.requireMember()
     const addresses = invitable(this.#started().network.addresses())
@@ -387,7 +389,12 @@ export class Membership implements NetworkMembership, AsyncDisposable {
       })
     }
     const host = this.#o.identity.publicKey
-    return this.#invites.make({ host, pool: id, addresses, sameOrg: false, ...o })
+    return this.#invites.make({ sameOrg: false, ...o, host, pool: id, addresses })
+  }
+
+  /** Keeps the sealed keys of a further host with an invite (id). INVITE_UNKNOWN, USAGE, DISK. */
+  attachKeys(invite: Uint8Array, keys: { host: Uint8Array; sealed: Uint8Array }): Promise<void> {
+    return this.#invites.attach(invite, keys)
   }
 
   /** Joins the pool of a token. ALREADY_IN_POOL, BAD_TOKEN, and what `redeemInvite` says. */

@@ -25,6 +25,7 @@ export type ProtocolComponents = {
   pool: () => PoolState | undefined
   findInvite: (id: Uint8Array) => InviteRecord | undefined
   admit: (admission: Admission) => Promise<{ statements: Uint8Array[]; addresses: Uint8Array[] }>
+  claim: (invite: InviteRecord, host: Uint8Array) => Promise<void>
 }
 
 /** Registers sync, for members, and join, for those who bring an invite. */
@@ -49,6 +50,7 @@ export function registerProtocols(
     state: o.pool,
     findInvite: o.findInvite,
     admit: o.admit,
+    claim: o.claim,
     onRefused: (host, error) => events.joinRefused(o.logger, host, error),
   })
   // One after the other: two hosts must not use up the last place of an invite at once.

@@ -140,8 +140,18 @@ export type PoolHostsResult = {
 }
 export type PoolCreateParams = { name: string }
 export type PoolCreateResult = { pool: { id: string; name: string } }
-export type PoolInviteParams = { uses: number; expiresSeconds: number }
-export type PoolInviteResult = { token: string; expires: string; uses: number }
+export type PoolInviteParams = { uses: number; expiresSeconds: number; sameOrg?: boolean }
+export type PoolInviteResult = {
+  token: string
+  expires: string
+  uses: number
+  /** The inviting host's organisation (hex), and when its delegation was signed, ms. */
+  org: string
+  delegatedAt: number
+}
+/** Sealed keys of a further host for a same-org invite; all in hex. */
+export type PoolAttachParams = { invite: string; host: string; sealed: string }
+export type PoolAttachResult = Record<string, never>
 export type PoolJoinParams = { token: string }
 export type PoolJoinResult = { pool: { id: string; name: string }; name: string; hosts: number }
 
@@ -390,6 +400,7 @@ export type ControlMethods = {
   status: { params: Record<string, never>; event: never; result: StatusResult }
   'pool.create': { params: PoolCreateParams; event: never; result: PoolCreateResult }
   'pool.invite': { params: PoolInviteParams; event: never; result: PoolInviteResult }
+  'pool.attach': { params: PoolAttachParams; event: never; result: PoolAttachResult }
   'pool.join': { params: PoolJoinParams; event: never; result: PoolJoinResult }
   'pool.hosts': { params: Record<string, never>; event: never; result: PoolHostsResult }
   limit: { params: LimitParams; event: never; result: LimitResult }

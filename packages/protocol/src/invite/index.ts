@@ -2,3 +2,4 @@
 
 export * from './invite.ts'
 export * from './join.ts'
+export * from './package.ts'

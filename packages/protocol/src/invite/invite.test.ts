@@ -5,6 +5,7 @@ import * as fc from 'fast-check'
 import { fromHex, toHex } from '../bytes.ts'
 import { encodeCbor } from '../cbor/index.ts'
 import { isMoyaiError, MoyaiError } from '../errors.ts'
+import { encodeBundle } from '../keys/index.ts'
 import { fromBase64Url, toBase64Url } from './base64url.ts'
 import {
   decodeInvite,
@@ -14,7 +15,9 @@ import {
   encodeJoinRequest,
   encodeJoinResponse,
   inviteKeys,
+  openHostPackage,
   verifyJoinProof,
+  type HostPackage,
   type Invite,
   type JoinResponse,
 } from './index.ts'
@@ -117,7 +120,8 @@ test('a join proof holds for its secret, parties and body, and for nothing else'
   const received = decodeJoinRequest(bytes)
   const { id, proofKey } = inviteKeys(invite.secret)
   assert.deepEqual(received.invite, id)
-  assert.deepEqual(received.statement, request.statement)
+  assert.equal(received.kind, 'join')
+  assert.deepEqual(received.kind === 'join' && received.statement, request.statement)
   const parties = { pool: invite.pool, inviter: invite.host, joiner, proofKey }
   assert.equal(verifyJoinProof(received, parties), true)
   assert.equal(verifyJoinProof(received, { ...parties, joiner: fill(9) }), false)
@@ -191,6 +195,23 @@ test('the vectors of invites and joins hold', () => {
   const read = <T>(name: string): T[] => {
     const json = readFileSync(new URL(name, VECTORS), 'utf8')
     return (JSON.parse(json) as { cases: T[] }).cases
+  }
+  type Package = { name: string; secret: string; pool: string; inviter: string } & {
+    sealed: string
+    expect: string
+    identitySeed?: string
+    bundle?: string
+    delegation?: string
+  }
+  for (const one of read<Package>('packages.json')) {
+    const [secret, pool, host] = [one.secret, one.pool, one.inviter].map(fromHex)
+    const of = { secret, pool, host } as Pick<Invite, 'secret' | 'pool' | 'host'>
+    const open = (): HostPackage => openHostPackage(of, fromHex(one.sealed))
+    if (one.expect === 'ok') {
+      assert.equal(toHex(open().identitySeed), one.identitySeed)
+      assert.equal(toHex(encodeBundle(open().bundle)), one.bundle)
+      assert.equal(toHex(open().delegation), one.delegation)
+    } else assert.throws(open, { code: one.expect }, one.name)
   }
   for (const one of read<Token>('tokens.json')) {
     if (one.expect === 'ok') {

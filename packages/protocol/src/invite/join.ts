@@ -12,6 +12,7 @@ import { isErrorCode, MoyaiError, type ErrorCode } from '../errors.ts'
 import {
   ADDRESS_RECORD_BYTES_MAX,
   HASH_BYTES,
+  HOST_PACKAGE_BYTES_MAX,
   JOIN_REQUEST_BYTES_MAX,
   JOIN_RESPONSE_BYTES_MAX,
   POOL_HOSTS_MAX,
@@ -23,12 +24,20 @@ import {
 } from '../limits.ts'
 import { inviteKeys, type Invite } from './invite.ts'
 
-/** What the joining host sends. */
-export type JoinRequest = {
+/** What every request has. */
+type Common = {
   /** Id of the invite. */
   invite: Uint8Array
   /** Its clock, ms since the epoch: hosts whose clocks disagree cannot keep protection windows. */
   time: number
+}
+
+/** What a host without keys asks for, when the token says that there are some: `package.ts`. */
+export type PackageRequest = Common & { kind: 'package' }
+
+/** What the joining host sends. */
+export type JoinRequest = Common & {
+  kind: 'join'
   /**
    * Its host statement (an envelope), signed by its own organisation's delegate for the pool of the
    * invite.
@@ -39,7 +48,7 @@ export type JoinRequest = {
 }
 
 /** A request with what its proof covers. */
-export type ReceivedJoinRequest = JoinRequest & {
+export type ReceivedJoinRequest = (JoinRequest | PackageRequest) & {
   /** The bytes that were sent, under the proof. */
   body: Uint8Array
   proof: Uint8Array
@@ -56,6 +65,8 @@ export type JoinResponse =
       /** Clock of the answering host. */
       time: number
     }
+  /** The keys of a further host, sealed. */
+  | { kind: 'package'; sealed: Uint8Array; time: number }
   | { kind: 'refused'; code: ErrorCode; text: string }
 
 /** The parties that a proof is bound to: what Noise proved, and the pool. */
@@ -75,12 +86,10 @@ const OUTER = s.map({
   body: s.bytes({ min: 1, max: JOIN_REQUEST_BYTES_MAX }),
   proof: s.bytes({ length: HASH_BYTES }),
 })
-const BODY: Schema<JoinRequest & { v: 1 }> = s.map({
-  v: s.version(1),
-  invite: s.bytes({ length: HASH_BYTES }),
-  time,
-  statement,
-  address,
+const common = { v: s.version(1), invite: s.bytes({ length: HASH_BYTES }), time }
+const BODY: Schema<(JoinRequest | PackageRequest) & { v: 1 }> = s.variant('kind', {
+  join: s.map({ ...common, kind: s.literal('join'), statement, address }),
+  package: s.map({ ...common, kind: s.literal('package') }),
 })
 const ADMITTED: Schema<Extract<JoinResponse, { kind: 'admitted' }> & { v: 1 }> = s.map({
   v: s.version(1),
@@ -95,7 +104,13 @@ const REFUSED: Schema<{ v: 1; kind: 'refused'; code: string; text: string }> = s
   code: s.text({ min: 1, max: 64 }),
   text: s.text({ max: REFUSAL_LENGTH_MAX }),
 })
-const RESPONSE = s.variant('kind', { admitted: ADMITTED, refused: REFUSED })
+const PACKAGE: Schema<Extract<JoinResponse, { kind: 'package' }> & { v: 1 }> = s.map({
+  v: s.version(1),
+  kind: s.literal('package'),
+  sealed: s.bytes({ min: 1, max: HOST_PACKAGE_BYTES_MAX }),
+  time,
+})
+const RESPONSE = s.variant('kind', { admitted: ADMITTED, package: PACKAGE, refused: REFUSED })
 
 const REQUEST_LIMITS = { bytesMax: JOIN_REQUEST_BYTES_MAX, depthMax: 2, itemsMax: 32 }
 
@@ -118,8 +133,21 @@ export function encodeJoinRequest(o: {
   statement: Uint8Array
   address: Uint8Array
 }): Uint8Array {
+  return proven(o, { kind: 'join', statement: o.statement, address: o.address })
+}
+
+/** The bytes of a request for the keys that `invite` has, by a host with the key `joiner`. */
+export function encodePackageRequest(o: {
+  invite: Invite
+  joiner: Uint8Array
+  time: number
+}): Uint8Array {
+  return proven(o, { kind: 'package' })
+}
+
+function proven(o: { invite: Invite; joiner: Uint8Array; time: number }, of: CborMap): Uint8Array {
   const { id, proofKey } = inviteKeys(o.invite.secret)
-  const value = { v: 1, invite: id, time: o.time, statement: o.statement, address: o.address }
+  const value = { v: 1, invite: id, time: o.time, ...of }
   BODY.read(value, 'join request')
   const body = encodeCbor(value)
   const { pool, host: inviter } = o.invite
@@ -181,7 +209,7 @@ export function decodeJoinResponse(bytes: Uint8Array): JoinResponse {
     itemsMax: POOL_STATEMENTS_MAX + POOL_HOSTS_MAX + 32,
     what: 'join response',
   })
-  if (response.kind === 'admitted') return response
+  if (response.kind !== 'refused') return response
   const code = isErrorCode(response.code) ? response.code : 'HOST_REFUSED'
   return { kind: 'refused', code, text: response.text }
 }

@@ -3,6 +3,7 @@
 import {
   decodeJoinResponse,
   encodeJoinRequest,
+  encodePackageRequest,
   isMoyaiError,
   MoyaiError,
   printable,
@@ -10,6 +11,7 @@ import {
   type Clock,
   type ErrorCode,
   type Invite,
+  type JoinResponse,
 } from '@moyai/protocol'
 
 import type { Network } from '../types.ts'
@@ -49,7 +51,27 @@ export async function redeemInvite(
   const bytes = encodeJoinRequest({ invite, joiner: o.host, time: now, statement, address })
   const response = decodeJoinResponse(await send({ ...o, now }, components.network, bytes))
   if (response.kind === 'admitted') return response
-  throw refusal(response.code, printable(response.text))
+  throw refused(response)
+}
+
+/**
+ * Brings `invite` to the host that made it, for the keys that it has for a further host of its
+ * organisation: sealed, for `openHostPackage`. Errors as of `redeemInvite`.
+ */
+export async function fetchHostPackage(
+  o: { invite: Invite; host: Uint8Array; signal?: AbortSignal },
+  components: { network: Pick<Network, 'requestAt'>; clock: Clock },
+): Promise<Uint8Array> {
+  const now = components.clock.now()
+  const bytes = encodePackageRequest({ invite: o.invite, joiner: o.host, time: now })
+  const response = decodeJoinResponse(await send({ ...o, now }, components.network, bytes))
+  if (response.kind === 'package') return response.sealed
+  throw refused(response)
+}
+
+function refused(response: JoinResponse): MoyaiError {
+  if (response.kind === 'refused') return refusal(response.code, printable(response.text))
+  return new MoyaiError('PROTOCOL_VIOLATION', 'the inviting host answered something else')
 }
 
 async function send(

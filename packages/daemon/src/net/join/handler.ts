@@ -44,12 +44,16 @@ export type JoinHandlerComponents = {
   findInvite: (id: Uint8Array) => InviteRecord | undefined
   /** Admits on the disk; the statements (essential first) and addresses to answer with. */
   admit: (admission: Admission) => Promise<{ statements: Uint8Array[]; addresses: Uint8Array[] }>
+  /** Remembers on the disk that `host` was given the keys of the invite, before it is. */
+  claim: (invite: InviteRecord, host: Uint8Array) => Promise<void>
   onRefused: (host: string, error: MoyaiError) => void
 }
 
 function refuse(...arguments_: ConstructorParameters<typeof MoyaiError>): never {
   throw new MoyaiError(...arguments_)
 }
+
+type Received<K extends ReceivedJoinRequest['kind']> = Extract<ReceivedJoinRequest, { kind: K }>
 
 class JoinHandler {
   readonly #o: JoinHandlerComponents
@@ -61,6 +65,7 @@ class JoinHandler {
   async handle(request: MessageRequest): Promise<Uint8Array> {
     const received = decodeJoinRequest(request.bytes)
     try {
+      if (received.kind === 'package') return await this.#givePackage(received, request.host)
       const admission = this.#judge(received, fromHex(request.host))
       const { statements, addresses } = await this.#o.admit(admission)
       const time = this.#o.clock.now()
@@ -76,7 +81,26 @@ class JoinHandler {
     }
   }
 
-  #judge(received: ReceivedJoinRequest, host: Uint8Array): Admission {
+  /** Keys go to one host: who asks first, and again should the answer be lost. */
+  async #givePackage(received: ReceivedJoinRequest, host: string): Promise<Uint8Array> {
+    const key = fromHex(host)
+    const { invite } = this.#judgeInvite(received, key)
+    const { sealed, claimedBy } = invite
+    if (sealed === undefined) {
+      return refuse('INVITE_USED', 'the keys that this invite had are not there any more')
+    }
+    if (claimedBy !== undefined && !equalBytes(claimedBy, key)) {
+      return refuse('INVITE_USED', 'the keys of this invite went to another machine already')
+    }
+    if (claimedBy === undefined) await this.#o.claim(invite, key)
+    return encodeJoinResponse({ kind: 'package', sealed, time: this.#o.clock.now() })
+  }
+
+  /** The pool and the invite, when the host may use it now. */
+  #judgeInvite(
+    received: ReceivedJoinRequest,
+    host: Uint8Array,
+  ): { state: PoolState; invite: InviteRecord } {
     const state = this.#o.state() ?? refuse('NO_POOL', 'the inviting host is in no pool any more')
     const invite = this.#o.findInvite(received.invite)
     const parties = { pool: state.id, inviter: this.#o.self, joiner: host }
@@ -99,6 +123,14 @@ class JoinHandler {
     const skewMinutes = Math.round(Math.abs(received.time - now) / 60_000)
     if (Math.abs(received.time - now) > JOIN_CLOCK_MS_MAX) {
       refuse('CLOCK_DISAGREES', `the clocks of the two hosts are ${skewMinutes} minutes apart`)
+    }
+    return { state, invite }
+  }
+
+  #judge(received: Received<'join'>, host: Uint8Array): Admission {
+    const { state, invite } = this.#judgeInvite(received, host)
+    if (invite.host !== undefined && !equalBytes(invite.host, host)) {
+      return refuse('INVITE_UNKNOWN', 'this invite is for a host that gets its keys with it')
     }
     const { statement, claim } = openStatement(received.statement)
     const own =
