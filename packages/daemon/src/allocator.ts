@@ -21,6 +21,10 @@ const MAPPED_BYTES_MIN = 128 * 1024
 const TRIM_BYTES_MIN = 1024 * 1024
 /** While somebody works; one trim takes 1 to 40 ms of the calling thread. */
 const TRIM_MS = 2000
+/** While nothing is to be done: connections and messages leave some MiB in pieces. */
+const IDLE_TRIM_MS = 5 * 60 * 1000
+/** After the start, which compiles and connects. */
+const FIRST_TRIM_MS = 20 * 1000
 
 type NativeFunction = (...args: unknown[]) => unknown
 type Glibc = { mallopt: NativeFunction; trim: NativeFunction }
@@ -51,6 +55,8 @@ export function limitAllocator(): void {
   glibc.mallopt(M_ARENA_MAX, ARENAS_MAX)
   glibc.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN)
   glibc.mallopt(M_TRIM_THRESHOLD, TRIM_BYTES_MIN)
+  setTimeout(trim, FIRST_TRIM_MS).unref()
+  setInterval(trim, IDLE_TRIM_MS).unref()
 }
 
 /** Gives free memory back to the system while `work` runs, and once more when it has ended. */

@@ -4,6 +4,8 @@
  */
 
 import {
+  explainPolicy,
+  explanationLines,
   findHost,
   fromHex,
   isMoyaiError,
@@ -28,7 +30,13 @@ import { type Ledger, withLedger } from './ledger/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Network } from './net/index.ts'
 import { memberTransport, SyncClient } from './net/sync/client.ts'
-import { explainPolicy, hostStatuses, poolPolicy, type PoolView } from './status/index.ts'
+import {
+  hostStatuses,
+  placeableFacts,
+  policyStatus,
+  poolPolicy,
+  type PoolView,
+} from './status/index.ts'
 import { remainingAt, type VaultIndex } from './store/index.ts'
 
 /** `hosts` shows what is younger than this, and does not wait longer for a host that hangs. */
@@ -144,9 +152,20 @@ export class PoolService {
     }
     const view = this.#view()
     const policy = poolPolicy(view.state)
-    const { code, explain } = explainPolicy(view, this.#c.code, policy)
+    const { code, explain } = policyStatus(view, this.#c.code, policy)
     const isSet = view.state.policy !== undefined
-    return { policy: policyText(policy), isSet, code, explain }
+    const about = { policy: policyText(policy), isSet, code, explain }
+    try {
+      const hosts = placeableFacts(view)
+      const fixed = this.#c.code
+      const why = explainPolicy({ hosts, owner: this.#self, class: 'data', policy, fixed })
+      const { overhead, plan } = why
+      return { ...about, explanation: explanationLines(why), overhead, survives: plan.survives }
+    } catch (error) {
+      if (!isMoyaiError(error, 'TOO_FEW_HOSTS')) throw error
+      const hint = error.hint === undefined ? [] : [error.hint]
+      return { ...about, explanation: [error.message, ...hint], overhead: null, survives: null }
+    }
   }
 
   #find(text: string): string {

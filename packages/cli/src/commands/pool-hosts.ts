@@ -200,7 +200,7 @@ named stay as they are: pool policy host=2 site=1. --explain says which code fol
     const result = await daemonOf(context).call('pool.policy', params, context)
     const { output } = context
     output.line(result.policy)
-    if (args.flag('explain')) output.line(result.explain)
+    if (args.flag('explain')) for (const line of result.explanation) output.line(line)
     else if (set !== '') output.say(result.explain)
     output.message({ message_type: 'summary', ...result })
     return 0

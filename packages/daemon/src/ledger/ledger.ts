@@ -20,11 +20,9 @@ import type { Network } from '../net/index.ts'
 import type { ShardStore, VaultQuota } from '../shard-store/index.ts'
 
 const LEDGER_PROTOCOL = '/moyai/ledger/1'
-/**
- * A host that was full and has room again is noticed after this; forty hosts then exchange less
- * than two small messages a second each.
- */
+/** Hosts are asked in turns: in a small pool all of them each time, in one of forty within 5 min. */
 const ASK_INTERVAL_MS = 60 * 1000
+const ASKED_PER_TURN = 8
 const ANSWER_MS_MAX = 10_000
 
 /** What a host said, and when: `at` ms since the epoch by this host's clock. */
@@ -107,7 +105,10 @@ export class Ledger {
   async #askForEver(): Promise<void> {
     const { clock } = this.#components
     while (!this.#stop.signal.aborted) {
-      await this.refresh(0)
+      const { network } = this.#components
+      const online = network.peers().flatMap(({ host, connected }) => (connected ? host : []))
+      const oldest = online.sort((a, b) => (this.of(a)?.at ?? 0) - (this.of(b)?.at ?? 0))
+      await Promise.all(oldest.slice(0, ASKED_PER_TURN).map((host) => this.#ask(host)))
       await clock.sleep(ASK_INTERVAL_MS, this.#stop.signal).catch(() => undefined)
     }
   }

@@ -45,8 +45,7 @@ export async function createTransport(o: {
     connectionEncrypters: [poolNoise()],
     streamMuxers: [
       yamux({
-        enableKeepAlive: true,
-        keepAliveInterval: limits.YAMUX_KEEP_ALIVE_MS,
+        enableKeepAlive: false,
         maxInboundStreams: limits.STREAMS_PER_CONNECTION_MAX,
         maxOutboundStreams: limits.STREAMS_PER_CONNECTION_MAX,
         streamOptions: {

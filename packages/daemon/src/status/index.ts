@@ -11,7 +11,7 @@ export {
   type PoolView,
 } from './pool-facts.ts'
 export {
-  explainPolicy,
+  policyStatus,
   StatusService,
   type StatusComponents,
   type StatusOptions,

@@ -117,7 +117,7 @@ export class StatusService {
         addresses: network.addresses(),
       },
       pool: state === undefined ? null : { id: toHex(state.id), name: state.name },
-      policy: explainPolicy(view, this.#o.code),
+      policy: policyStatus(view, this.#o.code),
       hosts: view === undefined ? [] : hostStatuses(view, used),
       vault: {
         id: toHex(vaultSigner(this.#o.bundle).publicKey),
@@ -177,7 +177,7 @@ function policyOf(state: PoolState | undefined): Policy {
 }
 
 /** The policy in force, the code that follows from it for new stripes, and why. */
-export function explainPolicy(
+export function policyStatus(
   view: PoolView | undefined,
   fixed: Code | undefined,
   wanted: Policy = policyOf(view?.state),

@@ -194,6 +194,11 @@ export type PoolPolicyResult = {
   /** Code of new data stripes, `4+2`; null when there are too few hosts. */
   code: string | null
   explain: string
+  /** Overhead, what is survived and what is not, and what would help most: a sentence each. */
+  explanation: string[]
+  /** Bytes kept for each byte stored, and what may be lost; null when there are too few hosts. */
+  overhead: number | null
+  survives: Survives | null
 }
 
 export type StoreParams = {
