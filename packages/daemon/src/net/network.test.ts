@@ -395,6 +395,31 @@ test('goal: a host asks another at an address before either is a member, and kno
   await assert.rejects(wrong, code('IDENTITY_MISMATCH', 'HOST_UNREACHABLE'))
 })
 
+test('goal: a host that was put out is cut off, and not even an open invite lets it in again', async () => {
+  await using pair = await startPair()
+  const { a, b } = pair
+  const ask = (): Promise<Uint8Array> =>
+    b.network.requestAt({
+      host: a.id,
+      addresses: a.network.addresses(),
+      protocol: JOIN,
+      bytes: utf8('let me in'),
+    })
+  a.membership.welcome = true
+  assert.equal(Buffer.from(await ask()).toString(), 'ni em tel')
+  a.membership.hosts.delete(b.id)
+  a.membership.revoked.add(b.id)
+  a.network.membershipChanged()
+  await eventually('the connection is cut', () =>
+    a.network.peers().every(({ connected }) => !connected),
+  )
+  await eventually('the other end sees it', () =>
+    b.network.peers().every(({ connected }) => !connected),
+  )
+  await assert.rejects(ask(), code('HOST_UNREACHABLE', 'STREAM_CLOSED'))
+  assert.equal(a.network.usage.strangers, 0)
+})
+
 test('goal: two hosts that dial each other at the same moment end with one connection, and lose no request', async () => {
   await using a = await startHost(1)
   await using b = await startHost(2)

@@ -28,6 +28,7 @@ export const POOL: Uint8Array = new Uint8Array(32).fill(0xaa)
 export class TestMembership implements Membership {
   readonly hosts = new Map<string, readonly string[]>()
   readonly vaults = new Set<string>()
+  readonly revoked = new Set<string>()
   welcome = false
 
   pool(): Uint8Array {
@@ -40,6 +41,10 @@ export class TestMembership implements Membership {
 
   members(): Member[] {
     return [...this.hosts].map(([host, addresses]) => ({ host, addresses }))
+  }
+
+  isRevoked(host: string): boolean {
+    return this.revoked.has(host)
   }
 
   strangersWelcome(): boolean {
