@@ -30,6 +30,7 @@ import { type Ledger, withLedger } from './ledger/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Network } from './net/index.ts'
 import { memberTransport, SyncClient } from './net/sync/client.ts'
+import type { Remaining } from './net/sync/state.ts'
 import {
   hostStatuses,
   placeableFacts,
@@ -187,12 +188,11 @@ export class PoolService {
     throw new MoyaiError('HOST_UNKNOWN', 'the pool has no such host any more')
   }
 
-  async #leaving(
-    hosts: readonly Uint8Array[],
-  ): Promise<{ host: Uint8Array; shards: number; bytes: number }[]> {
-    const found = await remainingAt(this.#c.index, hosts.map(toHex))
-    return [...found].flatMap(([host, { shards, bytes }]) =>
-      shards === 0 ? [] : [{ host: fromHex(host), shards, bytes }],
+  async #leaving(hosts: readonly Uint8Array[]): Promise<Remaining[]> {
+    const holders = placeableFacts(this.#view()).length - 1
+    const found = await remainingAt(this.#c.index, { hosts: hosts.map(toHex), holders })
+    return [...found].flatMap(([host, remaining]) =>
+      remaining.shards === 0 ? [] : [{ host: fromHex(host), ...remaining }],
     )
   }
 
@@ -205,7 +205,7 @@ export class PoolService {
     const drains = new Map(
       ids.map((id) => [
         id,
-        { host: id, name: nameOf(id), shards: 0, bytes: 0, unknown: [] as string[] },
+        { host: id, name: nameOf(id), shards: 0, bytes: 0, stuck: 0, unknown: [] as string[] },
       ]),
     )
     const owners = [...state.hosts.keys()]
@@ -219,21 +219,19 @@ export class PoolService {
         }
         continue
       }
-      for (const { host, shards, bytes } of remaining) {
+      for (const { host, shards, bytes, stuck } of remaining) {
         const drain = drains.get(toHex(host))
         if (drain === undefined) continue
         drain.shards += shards
         drain.bytes += bytes
+        drain.stuck += stuck
       }
     }
     return [...drains.values()]
   }
 
   /** Undefined when the owner does not answer now. */
-  async #ask(
-    owner: string,
-    hosts: Uint8Array[],
-  ): Promise<{ host: Uint8Array; shards: number; bytes: number }[] | undefined> {
+  async #ask(owner: string, hosts: Uint8Array[]): Promise<Remaining[] | undefined> {
     if (owner === this.#self) return this.#leaving(hosts)
     try {
       const transport = memberTransport(this.#c.network, owner)

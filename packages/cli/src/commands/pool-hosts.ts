@@ -21,11 +21,13 @@ const DRAIN_POLL_MS = 1000
 const CLASSES = ['always-on', 'desktop', 'laptop'] as const
 
 /** How far a host is emptied, in a sentence. */
-function drainText({ name, shards, bytes, unknown }: DrainStatus): string {
+function drainText({ name, shards, bytes, stuck, unknown }: DrainStatus): string {
   const asked =
     unknown.length === 0 ? '' : `; not known of ${unknown.join(', ')}, which cannot be asked now`
   if (shards > 0) {
-    return `${name} is retiring: ${count(shards, 'shard')} (${formatBytes(bytes)}) still to move${asked}`
+    const left = `${count(shards, 'shard')} (${formatBytes(bytes)}) still to move`
+    const none = stuck === 0 ? '' : `; no other host can take ${stuck}: add a host, or ask less`
+    return `${name} is retiring: ${left}${none}${asked}`
   }
   return unknown.length === 0
     ? `${name} is retiring and drained: every shard has another holder, it can be switched off`
@@ -107,6 +109,8 @@ async function follow(host: string, context: Context): Promise<DrainStatus | und
     const { drains } = await daemonOf(context).call('pool.hosts', {}, context)
     const drain = drains.find((one) => one.host === host)
     if (drain === undefined || (drain.shards === 0 && drain.unknown.length === 0)) return drain
+    // What could move has moved; the rest waits for a person.
+    if (drain.shards > 0 && drain.shards === drain.stuck) return drain
     context.output.progress(drainText(drain), performance.now())
     context.output.message({ message_type: 'status', ...drain })
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS))
@@ -121,7 +125,7 @@ export const retireCommand: Command = {
 
 It gets no new shards, and the owners of those it keeps move them to other hosts by themselves. Say
 the same again, or pool hosts, to see how much is left; with --wait the command stays until nothing
-is. --cancel takes it back: what has moved stays where it is.`,
+is, or nothing that could. --cancel takes it back: what has moved stays where it is.`,
   options: { cancel: { type: 'boolean' }, wait: { type: 'boolean' } },
   async run(args, context) {
     const [host, ...rest] = args.positionals

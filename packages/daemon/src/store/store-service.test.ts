@@ -596,7 +596,7 @@ async function assertPlaced({ index, pool }: World): Promise<void> {
 }
 
 async function shardsAt({ index }: World, host: string): Promise<number> {
-  const found = (await remainingAt(index, [host])).get(host)
+  const found = (await remainingAt(index, { hosts: [host], holders: 99 })).get(host)
   assert.equal(found?.bytes === 0, found?.shards === 0)
   return found?.shards ?? 0
 }
@@ -649,6 +649,9 @@ test('Goal: a retiring host keeps what no other can take, and loses nothing.', a
   const { leaving: left } = await service.settle()
   assert.ok(left > 0)
   assert.equal(await shardsAt(world, leaving.id), left)
+  const holders = pool.hosts().length - 1
+  const remaining = await remainingAt(world.index, { hosts: [leaving.id], holders })
+  assert.equal(remaining.get(leaving.id)?.stuck, left)
   pool.retired.clear()
   assert.deepEqual(await service.settle(), { stripes: 0, shards: 0, leaving: 0 })
 })

@@ -128,6 +128,8 @@ export type DrainStatus = {
   /** Shards of all vaults whose owners answered, and their bytes. */
   shards: number
   bytes: number
+  /** Of the shards: those for which the pool has no other host, and whose policy needs them. */
+  stuck: number
   /** Names of hosts whose vaults may have shards there, but which cannot be asked now. */
   unknown: string[]
 }

@@ -87,7 +87,7 @@ const RESPONSES = {
   /** Shards of the answering host's own vault that are at those of `hosts` where it has any. */
   leaving: s.map({
     v,
-    remaining: s.array(s.map({ host: key, shards: s.int(), bytes: s.int() }), {
+    remaining: s.array(s.map({ host: key, shards: s.int(), bytes: s.int(), stuck: s.int() }), {
       max: SYNC_HOSTS_MAX,
     }),
   }),

@@ -21,8 +21,8 @@ export interface AddressRecords {
   add(envelopes: readonly Uint8Array[]): Promise<number>
 }
 
-/** Shards of a host's own vault at another host. */
-export type Remaining = { host: Uint8Array; shards: number; bytes: number }
+/** Shards of a host's own vault at another host; `stuck` of them have nowhere to go. */
+export type Remaining = { host: Uint8Array; shards: number; bytes: number; stuck: number }
 
 export type SyncState = {
   /** Undefined while this host is in no pool. */
