@@ -111,6 +111,7 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
       seed: home.identitySeed,
       listen: config.network.listen,
       announce: config.network.announce,
+      relay: config.network.relay,
     },
     {
       membership,

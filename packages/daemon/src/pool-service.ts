@@ -72,8 +72,8 @@ export class PoolService {
 
   /** All hosts, and what is still at those that are being emptied. NO_POOL. */
   async hosts(): Promise<PoolHostsResult> {
-    const { ledger } = this.#c
-    await ledger.refresh(LEDGER_AGE_MS, LEDGER_PATIENCE_MS)
+    const { ledger, network } = this.#c
+    await Promise.all([network.measure(), ledger.refresh(LEDGER_AGE_MS, LEDGER_PATIENCE_MS)])
     const { state } = this.#view()
     const retiring = [...state.hosts].filter(([, host]) => host.retiredAt !== undefined)
     const drains = await this.#drains(retiring.map(([id]) => id))

@@ -7,18 +7,26 @@ import { count, formatBytes, table } from '../output.ts'
 /** The hosts of a pool as a table for people. */
 export function hostTable(hosts: readonly HostStatus[], nowMs: number): string {
   return table(
-    ['host', 'site', 'provider', 'class', 'state', 'last seen', 'offers', 'keeps'],
+    ['host', 'site', 'provider', 'class', 'state', 'reached', 'last seen', 'offers', 'keeps'],
     hosts.map((host) => [
       host.name,
       host.site,
       host.provider,
       host.class,
       stateText(host),
+      reached(host),
       host.state === 'self' || host.state === 'online' ? '' : ago(host.lastSeen, nowMs),
       formatBytes(host.offered),
       host.used === null ? '' : formatBytes(host.used),
     ]),
   )
+}
+
+/** `direct, 12 ms`, `relayed via osaka-1, 84 ms`; nothing for a host that is not reached. */
+function reached({ via, relay, rttMs }: HostStatus): string {
+  if (via === null) return ''
+  const way = relay === null ? via : `${via} via ${relay}`
+  return rttMs === null ? way : `${way}, ${rttMs} ms`
 }
 
 function stateText({ state, standing }: HostStatus): string {

@@ -27,6 +27,10 @@ export type HostSpec = {
   provider: string
   class?: 'always-on' | 'desktop' | 'laptop'
   offer?: string
+  /** Where it listens; a free port of loopback unless given. */
+  listen?: string
+  /** In front of the daemon's command line, such as `ip netns exec NAME`. */
+  wrapper?: readonly string[]
 }
 
 export type Finished = { code: number | null; stdout: string; stderr: string }
@@ -94,7 +98,7 @@ export class ClusterHost {
       provider,
       class: this.spec.class ?? 'desktop',
       offer: this.spec.offer ?? '100GB',
-      listen: '/ip4/127.0.0.1/tcp/0',
+      listen: this.spec.listen ?? '/ip4/127.0.0.1/tcp/0',
       'phrase-file': `${this.home}.phrase`,
     }
     const words = Object.entries(options).flatMap(([key, value]) => [`--${key}`, value])
@@ -107,7 +111,8 @@ export class ClusterHost {
   async start(
     o: { wrapper?: readonly string[]; env?: Record<string, string> } = {},
   ): Promise<void> {
-    const [program, ...before] = [...(o.wrapper ?? []), process.execPath]
+    const wrapper = o.wrapper ?? this.spec.wrapper ?? []
+    const [program, ...before] = [...wrapper, process.execPath]
     const child = spawn(program ?? process.execPath, [...before, MAIN, 'daemon'], {
       env: { ...process.env, NO_COLOR: '1', ...o.env, MOYAI_HOME: this.home },
       stdio: ['ignore', 'pipe', 'pipe'],

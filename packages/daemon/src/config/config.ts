@@ -40,6 +40,7 @@ export type Config = {
     listen: string[]
     announce: string[]
     peers: string[]
+    relay: boolean
     upload: Timetable
     download: Timetable
   }
@@ -51,7 +52,7 @@ export const CONFIG_BYTES_MAX: number = 64 * 1024
 const ADDRESSES_MAX = 32
 const ADDRESS_LENGTH_MAX = 300
 
-type Value = string | number | string[]
+type Value = string | number | boolean | string[]
 
 /** One key of the file: its default in TOML, what it means in one line, and its check. */
 export type ConfigKey = {
@@ -119,6 +120,10 @@ function addresses(value: unknown): string[] {
   })
 }
 
+function yesOrNo(value: unknown): boolean {
+  return typeof value === 'boolean' ? value : fail('must be true or false')
+}
+
 function count(o: { min: number; max: number }): (value: unknown) => number {
   return (value) => {
     const whole = typeof value === 'number' && Number.isSafeInteger(value)
@@ -179,6 +184,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     absent: [],
     about: 'Hosts of the pool (addresses with `/p2p/…`) to ask when the database is lost.',
     check: addresses,
+  },
+  {
+    key: 'network.relay',
+    absent: true,
+    about: 'Carry bytes between hosts of the pool that do not reach one another.',
+    check: yesOrNo,
   },
   {
     key: 'network.upload',
@@ -268,6 +279,7 @@ function build(values: ReadonlyMap<string, Value>): Config {
       listen: list('network.listen'),
       announce: list('network.announce'),
       peers: list('network.peers'),
+      relay: values.get('network.relay') === true,
       upload: parseTimetable(text('network.upload')),
       download: parseTimetable(text('network.download')),
     },
@@ -311,7 +323,7 @@ export function parseConfig(bytes: Uint8Array): Config {
 
 function toml(value: Value): string {
   if (Array.isArray(value)) return `[${value.map((one) => JSON.stringify(one)).join(', ')}]`
-  return typeof value === 'number' ? String(value) : JSON.stringify(value)
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }
 
 /**

@@ -16,11 +16,16 @@ export function checkedAddress(text: string): Multiaddr {
   }
 }
 
-/** A member's address ending in its peer id; undefined when it is none or ends in another id. */
+/**
+ * A member's own address ending in its peer id; undefined when it is none, ends in another id, or
+ * leads through a relay, which is found otherwise (dialer.ts).
+ */
 export function addressOf(text: string, peer: PeerId): Multiaddr | undefined {
   try {
     const address = multiaddr(text)
-    const id = address.getComponents().find((component) => component.name === 'p2p')?.value
+    const parts = address.getComponents()
+    if (parts.some(({ name }) => name === 'p2p-circuit')) return undefined
+    const id = parts.find(({ name }) => name === 'p2p')?.value
     if (id === undefined) return address.encapsulate(`/p2p/${peer.toString()}`)
     return id === peer.toString() ? address : undefined
   } catch {

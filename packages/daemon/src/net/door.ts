@@ -3,7 +3,7 @@
  * invite is open, a few strangers for half a minute.
  */
 
-import type { Connection, PeerId } from '@libp2p/interface'
+import type { Connection, ConnectionGater, PeerId } from '@libp2p/interface'
 import type { Clock } from '@moyai/protocol'
 import { hexOfPeerId } from './identity.ts'
 import { STRANGER_MS, STRANGERS_MAX } from './limits.ts'
@@ -46,6 +46,19 @@ export class Door {
     if (!inbound || host === undefined || host === this.#self) return false
     if (this.#membership.isRevoked?.(host) === true) return false
     return this.#membership.strangersWelcome() && this.#guests.size < STRANGERS_MAX
+  }
+
+  /** The same for libp2p, which asks at every step of a connection. */
+  gater(): ConnectionGater {
+    const isMember = (peer: PeerId): boolean => this.standing(peer) === 'member'
+    return {
+      denyDialPeer: (peer) => !this.admits(peer, false),
+      denyOutboundEncryptedConnection: (peer) => !this.admits(peer, false),
+      denyInboundEncryptedConnection: (peer) => !this.admits(peer, true),
+      filterMultiaddrForPeer: (peer) => this.admits(peer, false),
+      // A stranger is not brought by a relay, even while an invite is open.
+      denyInboundRelayedConnection: (relay, remote) => !isMember(relay) || !isMember(remote),
+    }
   }
 
   /**

@@ -33,3 +33,8 @@ export function handlerFailed(
 export function forgetFailed(logger: Logger | undefined, error: MoyaiError): void {
   logger?.warn({ text: error.message }, 'a stranger could not be forgotten')
 }
+
+/** The machine slept, or has other addresses: hosts are connected anew. */
+export function circumstancesChanged(logger: Logger | undefined, what: 'slept' | 'moved'): void {
+  logger?.info({ what }, 'connecting anew')
+}

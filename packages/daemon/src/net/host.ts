@@ -7,8 +7,7 @@
  * (join); anything else costs them the connection.
  */
 
-import type { Connection, ConnectionGater, PeerId, Stream } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
+import type { Connection, Stream } from '@libp2p/interface'
 import {
   assert,
   ed25519Signer,
@@ -18,16 +17,21 @@ import {
   toMoyaiError,
   type Signer,
 } from '@moyai/protocol'
-import { addressOf, checkedAddress } from './addresses.ts'
+import { checkedAddress } from './addresses.ts'
+import { Awake } from './awake.ts'
 import { ByteBudget } from './budget.ts'
+import { Dialer } from './dialer.ts'
 import { Door } from './door.ts'
 import * as events from './events.ts'
 import { HandlerSlots } from './handler-slots.ts'
-import { hexOfPeerId, peerIdOfHex, privateKeyOfSeed } from './identity.ts'
+import { hexOfPeerId, privateKeyOfSeed } from './identity.ts'
 import { Lane, type ExchangeHandler } from './lane.ts'
 import { LanePool, type LaneRequest } from './lane-pool.ts'
 import * as limits from './limits.ts'
-import { PeerTable, type Member, type PeerState } from './peers.ts'
+import { Links } from './links.ts'
+import { PeerTable, type Member, type PeerLinks, type PeerState } from './peers.ts'
+import { HOP_PROTOCOL } from './relay/constants.ts'
+import { Relay } from './relay/handler.ts'
 import { createTransport, type Node } from './transport.ts'
 import type { HostUsage, NetworkComponents, NetworkOptions, PeerEvent, Violation } from './types.ts'
 import type { Exchange } from './exchange.ts'
@@ -59,58 +63,83 @@ export class Host {
   readonly #fetchBudget = new ByteBudget({ bytesMax: limits.FETCH_BUDGET_BYTES })
   /** Every lane, opened by either side: their deadlines are looked at in one loop. */
   readonly #lanes = new Set<Lane>()
+  /** The connections of lanes that this host opened. */
+  readonly #outbound = new WeakMap<Lane, Connection>()
   /** Lanes that peers opened, by connection. */
   readonly #inbound = new Map<Lane, { connection: Connection; protocol: string }>()
   readonly #door: Door
+  readonly #links: Links
+  readonly #dialer: Dialer
+  readonly #relay: Relay
   readonly #slots = new HandlerSlots()
   readonly #listeners = new Set<{ event: PeerEvent; listener: (host: string) => void }>()
   readonly #stop = new AbortController()
   readonly #listenCount: number
   readonly #announceCount: number
+  #awake: Awake | undefined
   #ticking: Promise<void> | undefined
   /** For the log and for tests. */
   onViolation: (violation: Violation) => void = () => {}
 
-  private constructor(node: Node, options: NetworkOptions, components: NetworkComponents) {
+  private constructor(
+    { node, door }: { node: Node; door: Door },
+    options: NetworkOptions,
+    components: NetworkComponents,
+  ) {
     this.#node = node
     this.#components = components
     this.#listenCount = options.listen.length
     this.#announceCount = options.announce?.length ?? 0
     this.signer = ed25519Signer(options.seed)
     this.self = toHex(this.signer.publicKey)
-    this.#door = new Door(this.self, components)
+    this.#door = door
     this.#pool = new LanePool({
       open: (peer, protocol) => this.#openLane(peer, protocol),
       lanesMax: (protocol) => this.#protocol(protocol).lanesMax,
+      // Asked for every request: a direct connection needs no look at the others.
+      isStale: (lane) => {
+        const connection = this.#outbound.get(lane)
+        return connection?.direct === false && this.#links.direct(lane.peer) !== undefined
+      },
     })
-    const links = {
-      connected: (host: string) => this.#link(host),
-      dial: (member: Member, signal: AbortSignal) => this.#dialMember(member, signal),
-      changed: (host: string, connected: boolean) => this.#announce(host, connected),
+    const { membership } = components
+    const isLane = (protocol: string): boolean => this.#protocols.has(protocol)
+    this.#links = new Links({ self: this.self, node, isLane })
+    this.#dialer = new Dialer(
+      {
+        node,
+        transports: node.services.transports,
+        links: this.#links,
+        connected: () => this.#peers.list().flatMap((peer) => (peer.connected ? peer.host : [])),
+      },
+      components,
+    )
+    this.#relay = new Relay(
+      {
+        isMember: (host) => membership.isMember(host),
+        connectionTo: (host) => this.#links.direct(host),
+      },
+      components,
+    )
+    this.#peers = new PeerTable({ self: this.self, links: this.#peerLinks() }, components)
+    if (options.relay !== false) {
+      this.#relay.register(node).catch((error: unknown) => {
+        events.handlerFailed(components.logger, HOP_PROTOCOL, toMoyaiError(error))
+      })
     }
-    this.#peers = new PeerTable({ self: this.self, links }, components)
     node.addEventListener('connection:open', (event) => this.#onOpen(event.detail))
     node.addEventListener('connection:close', (event) => this.#onClose(event.detail))
   }
 
   /** Builds a host that is not started. CONFIG_INVALID when an address is none. */
   static async create(options: NetworkOptions, components: NetworkComponents): Promise<Host> {
-    // The node needs the gater before the host exists that decides; nothing asks it before `start`.
-    const late: { host?: Host } = {}
-    const gate = (peer: PeerId, inbound: boolean): boolean =>
-      late.host === undefined || !late.host.#door.admits(peer, inbound)
-    const gater: ConnectionGater = {
-      denyDialPeer: (peer) => gate(peer, false),
-      denyOutboundEncryptedConnection: (peer) => gate(peer, false),
-      denyInboundEncryptedConnection: (peer) => gate(peer, true),
-      filterMultiaddrForPeer: (peer) => !gate(peer, false),
-    }
+    const self = toHex(ed25519Signer(options.seed).publicKey)
+    const door = new Door(self, components)
     const listen = options.listen.map((address) => checkedAddress(address).toString())
     const announce = (options.announce ?? []).map((address) => checkedAddress(address).toString())
     const privateKey = await privateKeyOfSeed(options.seed)
-    const node = await createTransport({ privateKey, listen, announce, gater })
-    late.host = new Host(node, options, components)
-    return late.host
+    const node = await createTransport({ privateKey, listen, announce, gater: door.gater() })
+    return new Host({ node, door }, options, components)
   }
 
   // ---- life -------------------------------------------------------------------------------------
@@ -118,6 +147,8 @@ export class Host {
   async start(): Promise<void> {
     await this.#node.start()
     this.#checkListening()
+    const addresses = (): string[] => this.addresses()
+    this.#awake = new Awake({ addresses }, this.#components)
     this.#ticking = this.#tickForever()
     this.refresh()
   }
@@ -154,7 +185,21 @@ export class Host {
   #tick(): void {
     for (const lane of this.#lanes) lane.tick()
     for (const guest of this.#door.overdue()) this.#cut(guest, 'a stranger stayed too long')
+    this.#relay.tick()
+    this.#pool.sweep()
+    this.#lookAround()
     this.refresh()
+  }
+
+  /** After sleep or a move the old connections lead nowhere, and old waits mean nothing. */
+  #lookAround(): void {
+    const changed = this.#awake?.look()
+    if (changed === undefined) return
+    events.circumstancesChanged(this.#components.logger, changed)
+    if (changed === 'slept') {
+      for (const connection of this.#node.getConnections()) this.#cut(connection, 'woke up')
+    }
+    this.#peers.hurry()
   }
 
   /**
@@ -168,7 +213,9 @@ export class Host {
       }
     }
     this.#peers.refresh(this.#components.membership.members())
-    this.#closeSurplus()
+    for (const { host, connected } of this.#peers.list()) {
+      if (connected) this.#links.closeSurplus(host)
+    }
   }
 
   addresses(): string[] {
@@ -179,8 +226,23 @@ export class Host {
     return this.#peers.list()
   }
 
+  /** The round trip of the connection to `host` was measured. */
+  measured(host: string, rttMs: number): void {
+    const connection = this.#links.best(host)
+    if (connection !== undefined) connection.rtt = Math.max(1, Math.round(rttMs))
+    this.refresh()
+  }
+
+  /** Opens one more direct connection to a member; gives its address. HOST_UNREACHABLE. */
+  async dialBack(host: string, signal: AbortSignal): Promise<string> {
+    const members = [...this.#components.membership.members()]
+    const member = members.find((one) => one.host === host)
+    if (member === undefined) throw new MoyaiError('NOT_A_MEMBER', 'who asks is no member')
+    return this.#dialer.again(member, AbortSignal.any([signal, this.#stop.signal]))
+  }
+
   isConnected(host: string): boolean {
-    return this.#bestConnection(host) !== undefined
+    return this.#links.best(host) !== undefined
   }
 
   on(event: PeerEvent, listener: (host: string) => void): () => void {
@@ -191,6 +253,8 @@ export class Host {
 
   #announce(host: string, connected: boolean): void {
     events.peerChanged(this.#components.logger, host, connected)
+    // One of the first that answers where it was dialed may relay to those who do not.
+    if (connected && this.#dialer.isNewRelay(host)) this.#peers.hurry()
     const event: PeerEvent = connected ? 'peer:up' : 'peer:down'
     for (const entry of this.#listeners) if (entry.event === event) entry.listener(host)
   }
@@ -199,6 +263,7 @@ export class Host {
 
   #onOpen(connection: Connection): void {
     if (!this.#door.enter(connection)) return this.#cut(connection, 'too many strangers')
+    this.#links.opened(connection)
     this.refresh()
   }
 
@@ -220,72 +285,18 @@ export class Host {
 
   // ---- connections ------------------------------------------------------------------------------
 
-  #link(host: string): { rttMs?: number } | undefined {
-    const connection = this.#bestConnection(host)
-    if (connection === undefined) return undefined
-    return connection.rtt === undefined ? {} : { rttMs: connection.rtt }
-  }
-
-  /**
-   * Open connections to `host`, the one that both sides keep first: dialed by the lower id, then
-   * the oldest.
-   */
-  #connections(host: string): Connection[] {
-    const lowerDials = this.self < host ? 'outbound' : 'inbound'
-    const rank = (connection: Connection): number => (connection.direction === lowerDials ? 0 : 1)
-    return this.#node
-      .getConnections(peerIdOfHex(host))
-      .filter((connection) => connection.status === 'open')
-      .sort((a, b) => rank(a) - rank(b) || a.timeline.open - b.timeline.open)
-  }
-
-  #bestConnection(host: string): Connection | undefined {
-    return this.#connections(host)[0]
-  }
-
-  /**
-   * Both hosts may have dialed at once: the connection that neither keeps goes when no lane uses
-   * it.
-   */
-  #closeSurplus(): void {
-    for (const { host, connected } of this.#peers.list()) {
-      if (!connected) continue
-      for (const surplus of this.#connections(host).slice(1)) {
-        // A stream without a protocol is being negotiated: it may become a lane.
-        const used = surplus.streams.some(
-          ({ protocol }) => protocol === '' || this.#protocols.has(protocol),
-        )
-        if (!used) surplus.close().catch((error: unknown) => surplus.abort(toMoyaiError(error)))
-      }
-    }
-  }
-
-  async #dialMember(member: Member, signal: AbortSignal): Promise<void> {
-    await this.#dial(member, signal)
-    this.refresh()
-  }
-
-  async #dial(member: Member, signal: AbortSignal): Promise<Connection> {
-    const peer = peerIdOfHex(member.host)
-    const addresses: Multiaddr[] = []
-    for (const text of member.addresses) {
-      const address = addressOf(text, peer)
-      if (address !== undefined) addresses.push(address)
-    }
-    if (addresses.length === 0) {
-      throw new MoyaiError('HOST_UNREACHABLE', 'no usable address is known of this host')
-    }
-    try {
-      const timeout = AbortSignal.timeout(limits.DIAL_TIMEOUT_MS)
-      return await this.#node.dial(addresses, { signal: AbortSignal.any([signal, timeout]) })
-    } catch (cause) {
-      const unexpected = cause instanceof Error && cause.name === 'UnexpectedPeerError'
-      if (unexpected) {
-        throw new MoyaiError('IDENTITY_MISMATCH', 'another host answers at this address', { cause })
-      }
-      throw new MoyaiError('HOST_UNREACHABLE', 'the host does not answer at its addresses', {
-        cause,
-      })
+  #peerLinks(): PeerLinks {
+    return {
+      connected: (host) => this.#links.link(host),
+      dial: async (member, signal) => {
+        await this.#dialer.reach(member, signal)
+        this.refresh()
+      },
+      upgrade: async (member, signal) => {
+        await this.#dialer.direct(member, signal)
+        this.refresh()
+      },
+      changed: (host, connected) => this.#announce(host, connected),
     }
   }
 
@@ -299,7 +310,12 @@ export class Host {
       this.#onStream(protocol, stream, connection)
     }
     const streams = limits.STREAMS_PER_PROTOCOL_MAX
-    const options = { maxInboundStreams: streams, maxOutboundStreams: streams }
+    const options = {
+      maxInboundStreams: streams,
+      maxOutboundStreams: streams,
+      // Lanes bound themselves, also where somebody else's relay sets limits.
+      runOnLimitedConnection: true,
+    }
     this.#node.handle(protocol.id, serve, options).catch((error: unknown) => {
       events.handlerFailed(this.#components.logger, protocol.id, toMoyaiError(error))
     })
@@ -422,7 +438,8 @@ export class Host {
     const { host, protocol } = target
     const signal = target.signal ?? this.#stop.signal
     return this.#door.expecting(host, async () => {
-      const connection = await this.#dial(target, AbortSignal.any([signal, this.#stop.signal]))
+      const stopping = AbortSignal.any([signal, this.#stop.signal])
+      const connection = await this.#dialer.direct(target, stopping)
       const lane = await this.#newLane(connection, host, protocol)
       try {
         return await use(lane)
@@ -433,7 +450,7 @@ export class Host {
   }
 
   async #openLane(host: string, protocol: string): Promise<Lane> {
-    const connection = this.#bestConnection(host)
+    const connection = this.#links.best(host)
     if (connection === undefined) {
       throw new MoyaiError('HOST_UNREACHABLE', 'the host is not connected')
     }
@@ -460,6 +477,7 @@ export class Host {
         },
       )
       this.#lanes.add(lane)
+      this.#outbound.set(lane, connection)
       void this.#follow(lane, connection, id)
       await lane.opened()
       return lane
@@ -476,9 +494,13 @@ export class Host {
       fetchBytes: this.#fetchBudget.usedBytes,
       lanes: this.#lanes.size,
       connections: this.#node.getConnections().length,
+      circuits: this.#relay.circuits,
       strangers: this.#door.guestCount,
     }
   }
 }
 
-const OUTBOUND = { maxOutboundStreams: limits.STREAMS_PER_PROTOCOL_MAX } as const
+const OUTBOUND = {
+  maxOutboundStreams: limits.STREAMS_PER_PROTOCOL_MAX,
+  runOnLimitedConnection: true,
+} as const

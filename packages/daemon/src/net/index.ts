@@ -6,6 +6,9 @@ import { Host } from './host.ts'
 import * as limits from './limits.ts'
 import { askMessage, messageFrameBytesMax, messageHead, serveMessages } from './messages.ts'
 import type { PeerState } from './peers.ts'
+import { askDialBack, measure } from './reach/client.ts'
+import { REACH_MESSAGE_BYTES_MAX, REACH_PROTOCOL, REACH_REQUESTS_MAX } from './reach/constants.ts'
+import { reachHandler } from './reach/handler.ts'
 import { shardClient } from './shard/client.ts'
 import { SHARD_PROTOCOL } from './shard/constants.ts'
 import { shardHandler } from './shard/handler.ts'
@@ -70,6 +73,13 @@ class PoolNetwork implements InspectableNetwork {
       requestsMax: limits.LANE_REQUESTS_MAX,
       lanesMax: limits.BULK_LANES_PER_PEER,
     })
+    const dialBack = (peer: string, signal: AbortSignal): Promise<string> =>
+      host.dialBack(peer, signal)
+    this.registerProtocol(REACH_PROTOCOL, reachHandler({ dialBack }, { clock }), {
+      requestBytesMax: REACH_MESSAGE_BYTES_MAX,
+      responseBytesMax: REACH_MESSAGE_BYTES_MAX,
+      requestsMax: REACH_REQUESTS_MAX,
+    })
   }
 
   get self(): Uint8Array {
@@ -98,6 +108,27 @@ class PoolNetwork implements InspectableNetwork {
 
   membershipChanged(): void {
     this.#host.refresh()
+  }
+
+  async measure(): Promise<Map<string, number>> {
+    const { clock } = this.#components
+    const connected = this.peers().filter((peer) => peer.connected)
+    const clocks = new Map<string, number>()
+    const each = connected.map(async ({ host }) => {
+      try {
+        const { rttMs, clockMs } = await measure(host, { network: this, clock })
+        this.#host.measured(host, rttMs)
+        clocks.set(host, clockMs)
+      } catch {
+        // It went away, or does not know the protocol: there is nothing to say of it.
+      }
+    })
+    await Promise.all(each)
+    return clocks
+  }
+
+  async isReachedBy(host: string): Promise<string | undefined> {
+    return (await askDialBack(host, this)).address
   }
 
   shards(host: string): ShardClient {

@@ -14,6 +14,8 @@ export type LanePoolOptions = {
   /** Opens a lane to a connected peer; HOST_UNREACHABLE when that fails. */
   open: (peer: string, protocol: string) => Promise<Lane>
   lanesMax: (protocol: string) => number
+  /** Whether a lane lies on a connection that has been replaced by a better one. */
+  isStale: (lane: Lane) => boolean
 }
 
 /** `claims`: requests that have chosen this lane and wait for it to open. */
@@ -57,6 +59,16 @@ export class LanePool {
     await Promise.all(ends)
   }
 
+  /** Ends lanes on connections that were replaced, once their last request is done. */
+  sweep(): void {
+    for (const slots of this.#slots.values()) {
+      for (const slot of slots) {
+        if (slot.open === undefined || loadOf(slot) > 0 || !slot.open.isOpen) continue
+        if (this.#options.isStale(slot.open)) void slot.open.close()
+      }
+    }
+  }
+
   #choose(peer: string, protocol: string): Slot {
     const key = `${peer} ${protocol}`
     const slots = this.#slots.get(key) ?? []
@@ -66,6 +78,8 @@ export class LanePool {
     for (const slot of slots) {
       // A lane that has just ended leaves the list a moment later.
       if (slot.open?.isOpen === false) continue
+      // One on a replaced connection goes on with what it has, and gets no more.
+      if (slot.open !== undefined && this.#options.isStale(slot.open)) continue
       alive += 1
       if (best === undefined || loadOf(slot) < loadOf(best)) best = slot
     }

@@ -180,6 +180,13 @@ export const INBOUND_CONNECTIONS_PENDING_MAX = 50
 export const DIALS_PARALLEL_MAX = 10
 export const DIAL_TIMEOUT_MS = 15_000
 export const ADDRESS_DIAL_TIMEOUT_MS = 5_000
+/**
+ * A dial to a host's own addresses has this long before relays are asked as well: a router that
+ * drops packets makes it last the whole time-out.
+ */
+export const RELAY_HEAD_START_MS = 1_000
+/** Relays that are asked for a host in one attempt; the next attempt may ask others. */
+export const RELAYS_TRIED_MAX = 3
 /** Addresses of one member that are tried. */
 export const PEER_ADDRESSES_MAX = 16
 /**
@@ -217,6 +224,15 @@ export const DIAL_DEFERENCE_MS = 2_000
  * milliseconds.
  */
 export const CONNECTION_STABLE_MS = 10_000
+
+/** Wall-clock time that the monotonic clock did not count: the machine was asleep. */
+export const SLEEP_MS_MIN = 20_000
+/**
+ * A host that is reached through a relay is dialed directly at once, and then ever more seldom: a
+ * port may have been forwarded since, but two closed routers stay so for years.
+ */
+export const UPGRADE_MS_MIN = 15_000
+export const UPGRADE_MS_MAX = 900_000
 
 // ---- shard protocol -----------------------------------------------------------------------------
 

@@ -15,7 +15,10 @@ import {
   DIALS_PARALLEL_MAX,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
+  UPGRADE_MS_MAX,
+  UPGRADE_MS_MIN,
 } from './limits.ts'
+import type { Link } from './links.ts'
 import { PeerTable, reconnectDelayMs, type Member } from './peers.ts'
 
 const LOW = '11'.repeat(32)
@@ -29,19 +32,27 @@ function setUp(self: string): {
   dialed: { host: string; at: number }[]
   connected: Set<string>
   events: string[]
+  upgraded: number[]
+  link: Link
   answer: { dial: (host: string) => Promise<void> }
 } {
   const clock = new ManualClock()
   const dialed: { host: string; at: number }[] = []
   const connected = new Set<string>()
   const events: string[] = []
+  const upgraded: number[] = []
+  const link: Link = { via: 'direct', outbound: true, rttMs: 3 }
   const answer = {
     dial: async (): Promise<void> => {
       throw new MoyaiError('HOST_UNREACHABLE', 'off')
     },
   }
   const links = {
-    connected: (host: string) => (connected.has(host) ? { rttMs: 3 } : undefined),
+    connected: (host: string) => (connected.has(host) ? { ...link } : undefined),
+    upgrade: async (): Promise<void> => {
+      upgraded.push(clock.monotonic())
+      throw new MoyaiError('HOST_UNREACHABLE', 'behind a router')
+    },
     dial: async ({ host }: Member): Promise<void> => {
       dialed.push({ host, at: clock.monotonic() })
       await answer.dial()
@@ -51,7 +62,7 @@ function setUp(self: string): {
     },
   }
   const table = new PeerTable({ self, links }, { clock, random: new SeededRandom(1) })
-  return { table, clock, dialed, connected, events, answer }
+  return { table, clock, dialed, connected, events, upgraded, link, answer }
 }
 
 const member = (host: string): Member => ({ host, addresses: ['/ip4/192.0.2.1/tcp/1'] })
@@ -85,7 +96,10 @@ test('goal (trap 13): a member stays in the table however long it is away, and o
   table.refresh([member(HIGH)])
   await clock.advance(400 * DAY_MS)
   table.refresh([member(HIGH)])
-  assert.deepEqual(table.list(), [{ host: HIGH, connected: false, lastSeen: seen, rttMs: 3 }])
+  const [{ problem, ...state } = { host: '', connected: true }, ...others] = table.list()
+  assert.deepEqual(state, { host: HIGH, connected: false, lastSeen: seen, rttMs: 3 })
+  assert.equal(problem?.message, 'off', 'why it is not connected')
+  assert.deepEqual(others, [])
   table.refresh([])
   assert.deepEqual(table.list(), [])
   assert.deepEqual(events, ['up 22', 'down 22'])
@@ -160,4 +174,29 @@ test('goal: a pool of hundreds that is all off is dialed ten at a time', () => {
   table.refresh(all)
   table.refresh(all)
   assert.equal(dialed.length, DIALS_PARALLEL_MAX)
+})
+
+test('goal: a relayed host is dialed directly at once, then ever more seldom, and again when it has new addresses', async () => {
+  const { table, clock, connected, upgraded, link, dialed } = setUp(LOW)
+  connected.add(HIGH)
+  Object.assign(link, { via: 'relayed', relay: '33'.repeat(32) })
+  table.refresh([member(HIGH)])
+  assert.equal(upgraded.length, 1)
+  for (let at = 0; at < DAY_MS; at += 10_000) {
+    table.refresh([member(HIGH)])
+    await clock.advance(10_000)
+  }
+  const gaps = upgraded.slice(1).map((at, i) => at - (upgraded[i] as number))
+  assert.ok((gaps[0] as number) <= UPGRADE_MS_MIN + 10_000)
+  assert.ok(Math.max(...gaps) <= UPGRADE_MS_MAX + 10_000)
+  assert.ok(upgraded.length <= DAY_MS / (UPGRADE_MS_MAX / 2) + 16, `${upgraded.length} a day`)
+  const before = upgraded.length
+  table.refresh([{ host: HIGH, addresses: ['/ip4/192.0.2.9/tcp/1'] }])
+  assert.equal(upgraded.length, before + 1)
+  assert.equal(dialed.length, 0, 'it is connected all the time')
+  await clock.advance(0)
+  link.via = 'hole-punched'
+  await clock.advance(DAY_MS)
+  table.refresh([member(HIGH)])
+  assert.equal(upgraded.length, before + 1, 'a direct connection is not replaced')
 })

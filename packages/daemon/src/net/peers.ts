@@ -9,7 +9,14 @@
  * Absent on purpose: timers and sockets. The network calls `refresh`; dialing is a callback.
  */
 
-import { compareBytes, fromHex, type Clock, type Random } from '@moyai/protocol'
+import {
+  compareBytes,
+  fromHex,
+  toMoyaiError,
+  type Clock,
+  type MoyaiError,
+  type Random,
+} from '@moyai/protocol'
 import {
   CONNECTION_STABLE_MS,
   DIAL_DEFERENCE_MS,
@@ -17,7 +24,10 @@ import {
   PEER_ADDRESSES_MAX,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
+  UPGRADE_MS_MAX,
+  UPGRADE_MS_MIN,
 } from './limits.ts'
+import type { Link } from './links.ts'
 
 /**
  * Another host of the pool as membership knows it. `addresses` are multiaddrs; more than 16 are not
@@ -25,18 +35,28 @@ import {
  */
 export type Member = { host: string; addresses: readonly string[] }
 
-/** A peer's state. `lastSeen` in ms since the epoch, absent when never seen by this process. */
-export type PeerState = { host: string; connected: boolean; lastSeen?: number; rttMs?: number }
+/**
+ * A peer's state. `lastSeen` in ms since the epoch, absent when never seen by this process; `rttMs`
+ * of the present or the last connection; `link` while connected; `problem`: why the last attempt to
+ * reach it (directly, when it is relayed) failed.
+ */
+export type PeerState = {
+  host: string
+  connected: boolean
+  lastSeen?: number
+  rttMs?: number
+  link?: Link
+  problem?: MoyaiError
+}
 
 /** What the table needs of the connections. */
 export type PeerLinks = {
-  /**
-   * Round-trip time when connected, in ms, or 0 when not measured yet; undefined when not
-   * connected.
-   */
-  connected: (host: string) => { rttMs?: number } | undefined
-  /** Opens a connection; rejects when no address answers. */
+  /** How the host is reached; undefined when it is not connected. */
+  connected: (host: string) => Link | undefined
+  /** Opens a connection; rejects when no address answers and nobody relays. */
   dial: (member: Member, signal: AbortSignal) => Promise<void>
+  /** Opens a direct connection beside the relayed one; rejects when no address answers. */
+  upgrade: (member: Member, signal: AbortSignal) => Promise<void>
   changed: (host: string, connected: boolean) => void
 }
 
@@ -48,6 +68,11 @@ type Entry = {
   failures: number
   dialAt: number
   dialing: boolean
+  link: Link | undefined
+  problem: MoyaiError | undefined
+  /** Failed attempts to do without the relay, and when the next one is due. */
+  upgrades: number
+  upgradeAt: number
 }
 
 /**
@@ -56,6 +81,12 @@ type Entry = {
  */
 export function reconnectDelayMs(failures: number, chance: number): number {
   const full = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(failures, 16))
+  return full * (0.5 + 0.5 * chance)
+}
+
+/** The same for attempts to do without a relay. */
+export function upgradeDelayMs(failures: number, chance: number): number {
+  const full = Math.min(UPGRADE_MS_MAX, UPGRADE_MS_MIN * 2 ** Math.min(failures, 16))
   return full * (0.5 + 0.5 * chance)
 }
 
@@ -98,13 +129,20 @@ export class PeerTable {
     for (const entry of this.#entries.values()) {
       if (this.#dials >= DIALS_PARALLEL_MAX) break
       if (this.#isDue(entry, now)) void this.#dial(entry)
+      else if (this.#isUpgradeDue(entry, now)) void this.#upgrade(entry)
     }
   }
 
-  /** Makes `host` be dialed at the next refresh, whatever it waited for. */
-  hurry(host: string): void {
-    const entry = this.#entries.get(host)
-    if (entry !== undefined) entry.dialAt = Math.min(entry.dialAt, this.#clock.monotonic())
+  /**
+   * Makes everybody who is not connected be dialed soon, whatever they waited for: the circumstances
+   * have changed.
+   */
+  hurry(): void {
+    const now = this.#clock.monotonic()
+    for (const entry of this.#entries.values()) {
+      if (entry.connectedSince !== undefined) entry.upgradeAt = now
+      else entry.dialAt = Math.min(entry.dialAt, now + this.#deferenceMs(entry.member.host))
+    }
   }
 
   isConnected(host: string): boolean {
@@ -117,6 +155,8 @@ export class PeerTable {
       connected: entry.connectedSince !== undefined,
       ...(entry.lastSeen === undefined ? {} : { lastSeen: entry.lastSeen }),
       ...(entry.rttMs === undefined ? {} : { rttMs: entry.rttMs }),
+      ...(entry.link === undefined ? {} : { link: entry.link }),
+      ...(entry.problem === undefined ? {} : { problem: entry.problem }),
     }))
   }
 
@@ -136,6 +176,10 @@ export class PeerTable {
         failures: 0,
         dialAt: now + this.#deferenceMs(member.host),
         dialing: false,
+        link: undefined,
+        problem: undefined,
+        upgrades: 0,
+        upgradeAt: now,
       })
       return
     }
@@ -144,6 +188,8 @@ export class PeerTable {
     if (member.addresses.some((address) => !known.has(address))) {
       entry.failures = 0
       entry.dialAt = Math.min(entry.dialAt, now + this.#deferenceMs(member.host))
+      entry.upgrades = 0
+      entry.upgradeAt = now
     }
     entry.member = member
   }
@@ -156,14 +202,18 @@ export class PeerTable {
   #notice(entry: Entry, now: number): void {
     const link = this.#links.connected(entry.member.host)
     const { host } = entry.member
+    entry.link = link
     if (link !== undefined) {
       entry.lastSeen = this.#clock.now()
       entry.rttMs = link.rttMs
+      if (link.via !== 'relayed') entry.problem = undefined
       if (entry.connectedSince !== undefined) {
         if (now - entry.connectedSince >= CONNECTION_STABLE_MS) entry.failures = 0
         return
       }
       entry.connectedSince = now
+      entry.upgrades = 0
+      entry.upgradeAt = now
       this.#links.changed(host, true)
       return
     }
@@ -177,29 +227,52 @@ export class PeerTable {
 
   #isDue(entry: Entry, now: number): boolean {
     const idle = entry.connectedSince === undefined && !entry.dialing
-    return idle && entry.member.addresses.length > 0 && now >= entry.dialAt
+    return idle && now >= entry.dialAt
   }
 
-  async #dial(entry: Entry): Promise<void> {
+  #isUpgradeDue(entry: Entry, now: number): boolean {
+    const relayed = entry.link?.via === 'relayed' && !entry.dialing
+    return relayed && entry.member.addresses.length > 0 && now >= entry.upgradeAt
+  }
+
+  #dial(entry: Entry): Promise<void> {
+    const dial = (member: Member): Promise<void> => this.#links.dial(member, this.#stop.signal)
+    return this.#attempt(entry, dial, (now) => {
+      // Also after a success: a host that denies us lets the dial succeed, and cuts the connection.
+      entry.dialAt = now + reconnectDelayMs(entry.failures, this.#chance())
+      entry.failures += 1
+    })
+  }
+
+  #upgrade(entry: Entry): Promise<void> {
+    const dial = (member: Member): Promise<void> => this.#links.upgrade(member, this.#stop.signal)
+    return this.#attempt(entry, dial, (now) => {
+      entry.upgradeAt = now + upgradeDelayMs(entry.upgrades, this.#chance())
+      entry.upgrades += 1
+    })
+  }
+
+  async #attempt(
+    entry: Entry,
+    dial: (member: Member) => Promise<void>,
+    postpone: (now: number) => void,
+  ): Promise<void> {
     entry.dialing = true
     this.#dials += 1
     const { host, addresses } = entry.member
-    const member = { host, addresses: addresses.slice(0, PEER_ADDRESSES_MAX) }
     try {
-      await this.#links.dial(member, this.#stop.signal)
-    } catch {
-      // A machine that is off is no event; the state shows who is not connected.
+      await dial({ host, addresses: addresses.slice(0, PEER_ADDRESSES_MAX) })
+    } catch (error) {
+      // A machine that is off is no event; the state shows who is not connected, and why.
+      entry.problem = toMoyaiError(error)
     } finally {
-      // Also after a success: a host that denies us lets the dial succeed, and cuts the connection.
-      this.#postpone(entry, this.#clock.monotonic())
+      postpone(this.#clock.monotonic())
       entry.dialing = false
       this.#dials -= 1
     }
   }
 
-  #postpone(entry: Entry, now: number): void {
-    const chance = (this.#random.bytes(1)[0] as number) / 255
-    entry.dialAt = now + reconnectDelayMs(entry.failures, chance)
-    entry.failures += 1
+  #chance(): number {
+    return (this.#random.bytes(1)[0] as number) / 255
   }
 }

@@ -105,11 +105,20 @@ export class StreamReader {
    * broke.
    */
   async read(length: number): Promise<Uint8ArrayList | undefined> {
-    assert(length > 0 && length <= this.#highBytes, 'a read fits the reader')
+    return this.#take(length, length)
+  }
+
+  /** What has arrived, from 1 to `lengthMax` bytes, waiting for the first; else as `read`. */
+  async readSome(lengthMax: number): Promise<Uint8ArrayList | undefined> {
+    return this.#take(1, lengthMax)
+  }
+
+  async #take(lengthMin: number, lengthMax: number): Promise<Uint8ArrayList | undefined> {
+    assert(lengthMin > 0 && lengthMax <= this.#highBytes, 'a read fits the reader')
     assert(!this.#reading, 'one read at a time')
     this.#reading = true
     try {
-      while (this.#list.byteLength < length) {
+      while (this.#list.byteLength < lengthMin) {
         if (this.#error !== undefined) throw this.#error
         if (this.#ended()) {
           if (this.#list.byteLength === 0) return undefined
@@ -119,6 +128,7 @@ export class StreamReader {
         this.#resume()
         await next
       }
+      const length = Math.min(lengthMax, this.#list.byteLength)
       const bytes = this.#list.sublist(0, length)
       this.#list.consume(length)
       if (this.#list.byteLength <= this.#lowBytes) this.#resume()

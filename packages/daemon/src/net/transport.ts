@@ -1,27 +1,66 @@
 /**
- * The libp2p node: TCP, Noise, yamux, identify and ping, configured as measured (limits.ts says why
- * each value).
+ * The libp2p node: TCP and circuits, Noise, yamux, identify and ping, configured as measured
+ * (limits.ts says why each value).
  *
- * Absent on purpose: relay, hole punching, discovery, port mapping and gossip, which later
- * protocols bring; and a stored peerStore, because libp2p forgets peers by its own rules and
- * membership decides here.
+ * Absent on purpose: libp2p's relay server, its reservations and DCUtR (docs/decisions/0020);
+ * gossip; and a stored peerStore, because libp2p forgets peers by its own rules and membership
+ * decides here.
  */
 
+import {
+  circuitRelayTransport,
+  type CircuitRelayTransportComponents,
+} from '@libp2p/circuit-relay-v2'
 import { identify, type Identify } from '@libp2p/identify'
 import {
   FaultTolerance,
+  type Connection,
   type ConnectionGater,
   type Libp2p,
   type PrivateKey,
+  type Transport,
 } from '@libp2p/interface'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import * as limits from './limits.ts'
 import { poolNoise } from './noise.ts'
+import { STOP_STREAMS_MAX } from './relay/constants.ts'
 
-export type Node = Libp2p<{ identify: Identify; ping: Ping }>
+/** What libp2p keeps inside and this daemon needs: dialing one address over its transport. */
+export type Transports = {
+  dial: (address: Multiaddr, options: { signal: AbortSignal }) => Promise<Connection>
+}
+
+export type Node = Libp2p<{ identify: Identify; ping: Ping; transports: Transports }>
+
+/**
+ * Circuits, without the reservations of libp2p: hosts of a pool relay to whoever is connected
+ * (relay/handler.ts). The package would make one, and one more listener, whenever a relay brings a
+ * circuit.
+ */
+function circuits(): (components: CircuitRelayTransportComponents) => Transport {
+  const build = circuitRelayTransport({
+    maxInboundStopStreams: STOP_STREAMS_MAX,
+    maxOutboundStopStreams: STOP_STREAMS_MAX,
+  })
+  const without = <T extends object>(target: T, replaced: Record<string, unknown>): T =>
+    new Proxy(target, {
+      get: (from, name): unknown =>
+        typeof name === 'string' && name in replaced ? replaced[name] : Reflect.get(from, name),
+    })
+  return (components) =>
+    build(
+      without(components, {
+        get transportManager() {
+          const listen = async (): Promise<void> => undefined
+          return without(components.transportManager, { listen })
+        },
+      }),
+    )
+}
 
 /** A node that is not started. `listen` and `announce` are multiaddrs. */
 export async function createTransport(o: {
@@ -39,6 +78,7 @@ export async function createTransport(o: {
         inboundSocketInactivityTimeout: limits.SOCKET_INACTIVITY_MS,
         outboundSocketInactivityTimeout: limits.SOCKET_INACTIVITY_MS,
       }),
+      circuits(),
     ],
     // One address that cannot be listened on is reported, and the others still work.
     transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
@@ -79,6 +119,12 @@ export async function createTransport(o: {
       maxPeerAge: limits.PEER_STORE_AGE_MS,
     },
     connectionGater: o.gater,
-    services: { identify: identify(), ping: ping() },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      transports: ({ transportManager }: { transportManager: Transports }): Transports => ({
+        dial: (address, options) => transportManager.dial(address, options),
+      }),
+    },
   })
 }

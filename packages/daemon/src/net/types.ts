@@ -33,6 +33,8 @@ export type NetworkOptions = {
   listen: readonly string[]
   /** Multiaddrs that others reach this host at, where the machine cannot see them itself. */
   announce?: readonly string[]
+  /** Whether this host carries bytes between members that do not reach one another; default true. */
+  relay?: boolean
 }
 
 export type NetworkComponents = {
@@ -166,6 +168,16 @@ export interface Network {
     bytes: Uint8Array
     signal?: AbortSignal
   }): Promise<Uint8Array>
+  /**
+   * Measures the round trip to every connected host, which `peers` then tells; gives how far each
+   * one's clock is ahead of this one's, ms, by host in hex. Takes 6 s at most.
+   */
+  measure(): Promise<Map<string, number>>
+  /**
+   * Asks a connected host to open a connection to this one: the address where it did, undefined when
+   * it could not. Rejects as `request` does, and with BUSY.
+   */
+  isReachedBy(host: string): Promise<string | undefined>
   /** Membership changed: new members are dialed, those gone are disconnected, at once. */
   membershipChanged(): void
   /** Calls `listener` with the host id in hex; the returned function ends that. */
@@ -184,4 +196,6 @@ export type HostUsage = {
   connections: number
   /** Connections of hosts that are no members. */
   strangers: number
+  /** Circuits carried for other hosts. */
+  circuits: number
 }

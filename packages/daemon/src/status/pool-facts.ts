@@ -75,6 +75,8 @@ export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>):
   const peers = peersByHost(view)
   const statuses = [...view.state.hosts].map(([id, host]): HostStatus => {
     const peer = peers.get(id)
+    const link = peer?.connected === true ? peer.link : undefined
+    const relay = link?.relay
     return {
       name: host.name,
       id,
@@ -85,6 +87,9 @@ export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>):
       state: stateOf(id, view.self, peer),
       standing: host.retiredAt === undefined ? 'member' : 'retiring',
       lastSeen: peer?.lastSeen === undefined ? null : new Date(peer.lastSeen).toISOString(),
+      via: link?.via ?? null,
+      relay: relay === undefined ? null : (view.state.hosts.get(relay)?.name ?? relay),
+      rttMs: link === undefined ? null : (peer?.rttMs ?? null),
       offered: host.offeredBytes,
       used: used.get(id) ?? null,
     }
@@ -106,6 +111,9 @@ function revokedStatuses(view: PoolView): HostStatus[] {
     class: certificate?.class ?? '',
     state: id === view.self ? 'self' : 'offline',
     standing: 'revoked',
+    via: null,
+    relay: null,
+    rttMs: null,
     lastSeen: null,
     offered: 0,
     used: null,

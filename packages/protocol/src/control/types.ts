@@ -46,6 +46,15 @@ export type HostStatus = {
   standing: 'member' | 'retiring' | 'revoked'
   /** ISO 8601 time, or null when this host has never been seen. */
   lastSeen: string | null
+  /**
+   * How it is reached now, null when it is not: `hole-punched` is direct after a relay had brought
+   * the two together.
+   */
+  via: 'direct' | 'hole-punched' | 'relayed' | null
+  /** Name of the host that relays, when `via` is `relayed`. */
+  relay: string | null
+  /** Round trip in ms, null when it is not connected or was not measured yet. */
+  rttMs: number | null
   /** Bytes. */
   offered: number
   /**
