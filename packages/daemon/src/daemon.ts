@@ -250,6 +250,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     hosts: () => network.peers().map((peer) => peer.host),
     shards: (host: string) => network.shards(host),
     isHeldBack: () => network.isReceivingHeldBack(),
+    returning: (signal: AbortSignal) => network.returning(signal),
   }
   const { log } = vault
   const retrieve = new RetrieveService(

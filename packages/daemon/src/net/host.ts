@@ -25,6 +25,7 @@ import { Door } from './door.ts'
 import * as events from './events.ts'
 import { HandlerSlots } from './handler-slots.ts'
 import { hexOfPeerId, privateKeyOfSeed } from './identity.ts'
+import { InboundLanes } from './inbound-lanes.ts'
 import { Lane, type ExchangeHandler } from './lane.ts'
 import { LanePool, type LaneRequest } from './lane-pool.ts'
 import * as limits from './limits.ts'
@@ -65,8 +66,7 @@ export class Host {
   readonly #lanes = new Set<Lane>()
   /** The connections of lanes that this host opened. */
   readonly #outbound = new WeakMap<Lane, Connection>()
-  /** Lanes that peers opened, by connection. */
-  readonly #inbound = new Map<Lane, { connection: Connection; protocol: string }>()
+  readonly #inbound = new InboundLanes()
   readonly #door: Door
   readonly #links: Links
   readonly #dialer: Dialer
@@ -166,7 +166,7 @@ export class Host {
     this.#peers.stop()
     await this.#ticking
     await this.#pool.close()
-    await Promise.all([...this.#inbound.keys()].map((lane) => lane.close()))
+    await this.#inbound.close()
     await this.#node.stop()
   }
 
@@ -239,6 +239,10 @@ export class Host {
     const member = members.find((one) => one.host === host)
     if (member === undefined) throw new MoyaiError('NOT_A_MEMBER', 'who asks is no member')
     return this.#dialer.again(member, AbortSignal.any([signal, this.#stop.signal]))
+  }
+
+  isReturning(): boolean {
+    return this.#peers.isReturning()
   }
 
   isConnected(host: string): boolean {
@@ -338,7 +342,7 @@ export class Host {
       if (standing !== 'expected') this.#cut(connection, 'a stranger asked for more than to join')
       return
     }
-    if (!this.#makeRoom(host, protocol.id, connection)) {
+    if (!this.#inbound.makeRoom(host, protocol.id, connection)) {
       return stream.abort(new Error('too many lanes'))
     }
     const requestBytesMax = stranger
@@ -359,24 +363,8 @@ export class Host {
       },
     )
     this.#lanes.add(lane)
-    this.#inbound.set(lane, { connection, protocol: protocol.id })
+    this.#inbound.add(lane, { connection, protocol: protocol.id })
     void this.#follow(lane, connection, protocol.id)
-  }
-
-  /**
-   * A peer that lost its connection opens its lanes anew before the old ones are noticed dead:
-   * those go first.
-   */
-  #makeRoom(host: string, protocol: string, connection: Connection): boolean {
-    const theirs = [...this.#inbound].filter(
-      ([lane, at]) => lane.peer === host && at.protocol === protocol,
-    )
-    if (theirs.length < limits.INBOUND_LANES_PER_PEER_MAX) return true
-    const stale = theirs.find(([, at]) => at.connection !== connection)
-    if (stale === undefined) return false
-    void stale[0].close()
-    this.#inbound.delete(stale[0])
-    return true
   }
 
   async #follow(lane: Lane, connection: Connection, protocol: string): Promise<void> {

@@ -127,6 +127,14 @@ class PoolNetwork implements InspectableNetwork {
     return clocks
   }
 
+  async returning(signal: AbortSignal): Promise<boolean> {
+    if (!this.#host.isReturning()) return false
+    while (this.#host.isReturning()) {
+      await this.#components.clock.sleep(limits.RETURN_POLL_MS, signal)
+    }
+    return true
+  }
+
   async isReachedBy(host: string): Promise<string | undefined> {
     return (await askDialBack(host, this)).address
   }

@@ -225,6 +225,13 @@ export const DIAL_DEFERENCE_MS = 2_000
  */
 export const CONNECTION_STABLE_MS = 10_000
 
+/**
+ * A lost connection that can be had again is there again within this: the higher id defers to the
+ * lower one, a relay is connected before what it relays, and a dial over a bad line takes seconds.
+ */
+export const RETURN_MS_MAX = 15_000
+/** How often it is looked whether a lost host is back, by those that wait for it. */
+export const RETURN_POLL_MS = 100
 /** Wall-clock time that the monotonic clock did not count: the machine was asleep. */
 export const SLEEP_MS_MIN = 20_000
 /**

@@ -24,6 +24,7 @@ import {
   PEER_ADDRESSES_MAX,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
+  RETURN_MS_MAX,
   UPGRADE_MS_MAX,
   UPGRADE_MS_MIN,
 } from './limits.ts'
@@ -65,6 +66,8 @@ type Entry = {
   connectedSince: number | undefined
   lastSeen: number | undefined
   rttMs: number | undefined
+  /** When its last connection was lost. */
+  lostAt: number | undefined
   failures: number
   dialAt: number
   dialing: boolean
@@ -145,6 +148,14 @@ export class PeerTable {
     }
   }
 
+  /** Whether a host that was lost a moment ago may be back in another. */
+  isReturning(): boolean {
+    const since = this.#clock.monotonic() - RETURN_MS_MAX
+    return [...this.#entries.values()].some(({ connectedSince, lostAt }) => {
+      return connectedSince === undefined && lostAt !== undefined && lostAt >= since
+    })
+  }
+
   isConnected(host: string): boolean {
     return this.#entries.get(host)?.connectedSince !== undefined
   }
@@ -173,6 +184,7 @@ export class PeerTable {
         connectedSince: undefined,
         lastSeen: undefined,
         rttMs: undefined,
+        lostAt: undefined,
         failures: 0,
         dialAt: now + this.#deferenceMs(member.host),
         dialing: false,
@@ -220,6 +232,7 @@ export class PeerTable {
     if (entry.connectedSince === undefined) return
     const lastedMs = now - entry.connectedSince
     entry.connectedSince = undefined
+    entry.lostAt = now
     // One that was cut at once keeps the wait that its dial began with.
     if (lastedMs >= CONNECTION_STABLE_MS) entry.dialAt = now + this.#deferenceMs(host)
     this.#links.changed(host, false)

@@ -104,12 +104,12 @@ export class StreamReader {
    * ended before the first of them. TRUNCATED when it ended within them, STREAM_CLOSED when it
    * broke.
    */
-  async read(length: number): Promise<Uint8ArrayList | undefined> {
+  read(length: number): Promise<Uint8ArrayList | undefined> {
     return this.#take(length, length)
   }
 
   /** What has arrived, from 1 to `lengthMax` bytes, waiting for the first; else as `read`. */
-  async readSome(lengthMax: number): Promise<Uint8ArrayList | undefined> {
+  readSome(lengthMax: number): Promise<Uint8ArrayList | undefined> {
     return this.#take(1, lengthMax)
   }
 

@@ -174,6 +174,11 @@ export interface Network {
    */
   measure(): Promise<Map<string, number>>
   /**
+   * False when all members have long been connected or away; else waits until those that were lost a
+   * moment ago are back, or are not expected any more (15 s). ABORTED.
+   */
+  returning(signal: AbortSignal): Promise<boolean>
+  /**
    * Asks a connected host to open a connection to this one: the address where it did, undefined when
    * it could not. Rejects as `request` does, and with BUSY.
    */

@@ -12,7 +12,8 @@
  * to come: that costs what reading from living hosts does.
  *
  * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
- * every host what it has · the same with patience for slow hosts. Memory: (k + m) × COLUMNS_MAX for
+ * every host what it has · the same with patience for slow hosts. While a host that was just lost may
+ * come back, which over a bad line is a matter of seconds, the last one is repeated. Memory: (k + m) × COLUMNS_MAX for
  * a rebuild, and twice a pack that is rebuilt whole, besides the range.
  */
 
@@ -31,6 +32,8 @@ import type { Opening } from './threads/opening-pool.ts'
 const COLUMNS_MAX = 256 * 1024
 /** After this long one more shard is asked for than are needed. */
 const HEDGE_MS = 1000
+/** Times that hosts which were just lost are waited for; a line that is cut as often is none. */
+const RETURNS_MAX = 5
 
 export type StripeReaderComponents = {
   hosts: ShardHosts
@@ -86,8 +89,10 @@ export class StripeReader {
       { patience: BRISK, discover: true },
       { patience: PATIENT, discover: true },
     ]
+    let returns = 0
     let failure: MoyaiError | undefined
-    for (const { patience, discover } of tries) {
+    for (let next = tries.shift(); next !== undefined; next = tries.shift()) {
+      const { patience, discover } = next
       if (discover) await this.#components.holders.discover(stripe, signal)
       const missing = wanted.filter(({ index }) => !found.some((one) => one.index === index))
       try {
@@ -97,6 +102,9 @@ export class StripeReader {
         if (signal.aborted) throw toMoyaiError(signal.reason, 'ABORTED')
         failure = toMoyaiError(error)
         if (failure.code !== 'UNRECOVERABLE') throw failure
+        if (tries.length > 0 || returns++ >= RETURNS_MAX) continue
+        const someone = await this.#components.hosts.returning(signal)
+        if (someone) tries.push({ patience: PATIENT, discover: true })
       }
     }
     throw failure ?? new MoyaiError('UNRECOVERABLE', 'the pack could not be read')

@@ -96,6 +96,11 @@ export class FakePool implements ShardHosts {
     )
   }
 
+  /** Who was lost stays away. */
+  async returning(): Promise<boolean> {
+    return false
+  }
+
   hosts(): string[] {
     return this.all.map(({ id }) => id)
   }
