@@ -45,6 +45,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['ls'], load: async () => (await import('./commands/ls.ts')).lsCommand },
   { names: ['status'], load: async () => (await import('./commands/status.ts')).statusCommand },
   { names: ['limit'], load: async () => (await import('./commands/limit.ts')).limitCommand },
+  { names: ['doctor'], load: async () => (await import('./commands/doctor.ts')).doctorCommand },
   { names: ['check'], load: async () => (await import('./commands/check.ts')).checkCommand },
   { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand },
 ]

@@ -20,6 +20,7 @@ import { trimmed } from './allocator.ts'
 import type { BandwidthSettings } from './bandwidth-settings.ts'
 import type { CheckService } from './check/index.ts'
 import type { ControlHandlers } from './control-server/index.ts'
+import type { DoctorService } from './doctor/index.ts'
 import { eventStream } from './event-stream.ts'
 import { errorFields, type Logger } from './logger.ts'
 import type { Membership } from './membership/index.ts'
@@ -41,6 +42,7 @@ export type HandlerComponents = {
   check: CheckService
   status: StatusService
   limits: BandwidthSettings
+  doctor: DoctorService
   clock: Clock
   vault: VaultState
   pool: PoolService
@@ -63,7 +65,7 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 type PoolVerb = Extract<ControlMethod, `pool.${string}`>
-type PoolMethods = 'version' | 'status' | 'limit' | PoolVerb
+type PoolMethods = 'version' | 'status' | 'limit' | 'doctor' | PoolVerb
 
 function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
   return {
@@ -80,6 +82,9 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     },
     async *limit(params) {
       return c.limits.change(params)
+    },
+    async *doctor() {
+      return c.doctor.examine()
     },
     async *'pool.create'({ name }) {
       return { pool: poolOf(await c.membership.createPool(name)) }

@@ -16,6 +16,7 @@ import { Bandwidth } from './bandwidth/index.ts'
 import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
+import { DoctorService } from './doctor/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
@@ -283,6 +284,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     check,
     status,
     limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
+    doctor: new DoctorService({ home, disk: nodeDisk, network, membership }),
     vault,
     clock,
     pool: new PoolService({

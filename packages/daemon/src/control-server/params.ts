@@ -81,6 +81,7 @@ const SHAPES: Shapes = {
   snapshots: {},
   ls: { snapshot: text, recursive: boolean },
   check: { readData: boolean },
+  doctor: {},
 }
 
 /** True for the name of a method. */

@@ -6,6 +6,7 @@ import {
   ADDRESS_LENGTH_MAX,
   ADDRESSES_MAX,
   INVITE_ADDRESSES_MAX,
+  equalBytes,
   isMoyaiError,
   openAddressRecord,
   signAddressRecord,
@@ -89,6 +90,10 @@ export class AddressBook implements AddressRecords {
   readonly #table: Table
   readonly #isMember: (host: string) => boolean
   readonly #known = new Map<string, Known>()
+  /** Where this host's own identity was used by something that is not this process. */
+  #elsewhere: readonly string[] | undefined
+  /** The newest record that this process made. */
+  #mine: Uint8Array | undefined
   /** Called after a record of another host changed. */
   onChange: () => void = () => undefined
 
@@ -121,6 +126,14 @@ export class AddressBook implements AddressRecords {
     return this.#known.get(host)?.record.addresses ?? []
   }
 
+  /**
+   * Addresses that somebody else published with this host's key while it ran: a copy of its home is
+   * in use. Undefined when there was none.
+   */
+  get elsewhere(): readonly string[] | undefined {
+    return this.#elsewhere
+  }
+
   /** Records of members. */
   list(): { host: Uint8Array; seq: number; envelope: Uint8Array }[] {
     return [...this.#known]
@@ -131,6 +144,12 @@ export class AddressBook implements AddressRecords {
   async add(envelopes: readonly Uint8Array[]): Promise<number> {
     const fresh = this.#fresh(envelopes)
     if (fresh.length === 0) return 0
+    const own = fresh.find(({ record }) => equalBytes(record.host, this.#self.publicKey))
+    const before = this.#known.get(toHex(this.#self.publicKey))
+    // Newer than ours, and not by us.
+    if (own !== undefined && before !== undefined && own.envelope !== this.#mine) {
+      this.#elsewhere = own.record.addresses
+    }
     await this.#database.batch(this.putting(fresh))
     for (const one of fresh) this.#known.set(toHex(one.record.host), one)
     this.onChange()
@@ -167,7 +186,8 @@ export class AddressBook implements AddressRecords {
     // Time as the number: a host that lost its database goes on above what it once published.
     const seq = Math.max(now, (before?.record.seq ?? 0) + 1)
     const record = { host: this.#self.publicKey, addresses: bare, seq, at: now }
-    return { record, envelope: signAddressRecord(record, this.#self) }
+    this.#mine = signAddressRecord(record, this.#self)
+    return { record, envelope: this.#mine }
   }
 
   /** Publishes this host's addresses; true when they are news. */

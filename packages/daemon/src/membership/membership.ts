@@ -196,6 +196,11 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return this.#running?.sync.clockSkews() ?? new Map()
   }
 
+  /** Addresses where a copy of this host seems to run; undefined when none was seen. */
+  seenElsewhere(): readonly string[] | undefined {
+    return this.#addresses.elsewhere
+  }
+
   /** Calls `listener` after the pool's members changed; the returned function ends that. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)

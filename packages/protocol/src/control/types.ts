@@ -400,6 +400,18 @@ export type CheckSummary = {
   survives: Survives
 }
 
+/**
+ * One finding of `doctor`. `check`: what was looked at, such as `disk` or `host kobe-1`; `hint`:
+ * what a person can do.
+ */
+export type DoctorCheck = {
+  check: string
+  result: 'ok' | 'note' | 'problem'
+  text: string
+  hint: string | null
+}
+export type DoctorResult = { checks: DoctorCheck[] }
+
 export type VersionResult = { version: string; protocol: number; node: string; pid: number }
 
 /** Every method with what it takes, tells underway and returns. */
@@ -433,6 +445,7 @@ export type ControlMethods = {
   }
   snapshots: { params: SnapshotsParams; event: never; result: SnapshotsResult }
   ls: { params: LsParams; event: LsEntryEvent; result: LsResult }
+  doctor: { params: Record<string, never>; event: never; result: DoctorResult }
   check: { params: CheckParams; event: CheckStatusEvent | CheckProblem; result: CheckSummary }
 }
 
