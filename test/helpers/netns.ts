@@ -81,6 +81,16 @@ export class Site {
     return ['ip', 'netns', 'exec', namespace]
   }
 
+  /** Gives a host another address on the LAN, as a router does that has forgotten it. */
+  move(name: string, last: number): void {
+    const namespace = this.#internet.named(name)
+    const address = `192.168.1.${last}`
+    this.#hosts.set(name, address)
+    run('ip', '-n', namespace, 'addr', 'flush', 'dev', 'eth0')
+    run('ip', '-n', namespace, 'addr', 'add', `${address}/24`, 'dev', 'eth0')
+    run('ip', '-n', namespace, 'route', 'add', 'default', 'via', '192.168.1.1')
+  }
+
   /**
    * The router's rules: all may go out under its address, answers come in, else nothing but what is
    * forwarded to `host`. Connections that came in before and are not allowed now are broken.
@@ -161,9 +171,14 @@ export class Internet {
     return site
   }
 
+  /** The namespace of a host or router. */
+  named(name: string): string {
+    return `${this.#prefix}${name}`
+  }
+
   /** A new namespace, with its loopback up. */
   namespace(name: string): string {
-    const full = `${this.#prefix}${name}`
+    const full = this.named(name)
     run('ip', 'netns', 'add', full)
     this.#namespaces.push(full)
     run('ip', '-n', full, 'link', 'set', 'lo', 'up')

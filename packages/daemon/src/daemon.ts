@@ -5,7 +5,15 @@
 
 import { hostname, tmpdir, userInfo } from 'node:os'
 
-import { controlAddress, effectivePolicy, type HostFacts, toHex, VERSION } from '@moyai/protocol'
+import {
+  controlAddress,
+  effectivePolicy,
+  fromUtf8,
+  type HostFacts,
+  toHex,
+  utf8,
+  VERSION,
+} from '@moyai/protocol'
 
 import { limitAllocator } from './allocator.ts'
 import { CheckService } from './check/index.ts'
@@ -22,7 +30,7 @@ import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
 import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
 import { Membership } from './membership/index.ts'
-import { createNetwork, type Network } from './net/index.ts'
+import { createNetwork, type Network, type PortMemory } from './net/index.ts'
 import { systemRandom } from './random.ts'
 import { RetrieveService } from './retrieve/index.ts'
 import { openShardStore, type ShardStore } from './shard-store/index.ts'
@@ -113,6 +121,9 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
       listen: config.network.listen,
       announce: config.network.announce,
       relay: config.network.relay,
+      mdns: config.network.mdns,
+      upnp: config.network.upnp,
+      ports: lastPorts(database),
     },
     {
       membership,
@@ -156,6 +167,18 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   options.onReady({ host, addresses: network.addresses(), control })
   await aborted(options.signal)
   logger.info({}, 'stopping')
+}
+
+/** Ports by the address of config.toml that they were chosen for. */
+function lastPorts(database: Database): PortMemory {
+  const table = database.table('port')
+  return {
+    get: async (listen) => {
+      const port = Number(fromUtf8((await table.get(utf8(listen))) ?? utf8('0')))
+      return port > 0 ? port : undefined
+    },
+    put: async (listen, port) => table.put(utf8(listen), utf8(String(port))),
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -30,6 +30,9 @@ export const HOST_CLASSES: readonly HostClass[] = ['always-on', 'desktop', 'lapt
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
+/** Ways of reaching others that can be switched off. */
+type Reaching = { relay: boolean; mdns: boolean; upnp: boolean }
+
 /** A checked configuration; sizes in bytes. */
 export type Config = {
   host: { name: string; site: string; provider: string; class: HostClass }
@@ -40,10 +43,9 @@ export type Config = {
     listen: string[]
     announce: string[]
     peers: string[]
-    relay: boolean
     upload: Timetable
     download: Timetable
-  }
+  } & Reaching
   log: { level: LogLevel; fileBytesMax: number; filesMax: number }
 }
 
@@ -192,6 +194,18 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     check: yesOrNo,
   },
   {
+    key: 'network.mdns',
+    absent: true,
+    about: 'Find hosts of the pool on the local network, and be found (mDNS).',
+    check: yesOrNo,
+  },
+  {
+    key: 'network.upnp',
+    absent: true,
+    about: 'Ask the router to forward the port to this host (UPnP).',
+    check: yesOrNo,
+  },
+  {
     key: 'network.upload',
     absent: 'unlimited',
     about:
@@ -280,6 +294,8 @@ function build(values: ReadonlyMap<string, Value>): Config {
       announce: list('network.announce'),
       peers: list('network.peers'),
       relay: values.get('network.relay') === true,
+      mdns: values.get('network.mdns') === true,
+      upnp: values.get('network.upnp') === true,
       upload: parseTimetable(text('network.upload')),
       download: parseTimetable(text('network.download')),
     },

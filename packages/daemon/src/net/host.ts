@@ -31,10 +31,12 @@ import { LanePool, type LaneRequest } from './lane-pool.ts'
 import * as limits from './limits.ts'
 import { Links } from './links.ts'
 import { PeerTable, type Member, type PeerLinks, type PeerState } from './peers.ts'
+import { isLoopbackAddress, withLastPorts, type Listening } from './ports.ts'
 import { HOP_PROTOCOL } from './relay/constants.ts'
 import { Relay } from './relay/handler.ts'
 import { createTransport, type Node } from './transport.ts'
 import type { HostUsage, NetworkComponents, NetworkOptions, PeerEvent, Violation } from './types.ts'
+import { Whereabouts } from './whereabouts.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A protocol served over lanes. */
@@ -74,22 +76,22 @@ export class Host {
   readonly #slots = new HandlerSlots()
   readonly #listeners = new Set<{ event: PeerEvent; listener: (host: string) => void }>()
   readonly #stop = new AbortController()
-  readonly #listenCount: number
-  readonly #announceCount: number
+  readonly #where: Whereabouts
   #awake: Awake | undefined
   #ticking: Promise<void> | undefined
   /** For the log and for tests. */
   onViolation: (violation: Violation) => void = () => {}
 
   private constructor(
-    { node, door }: { node: Node; door: Door },
+    { node, door, listening }: { node: Node; door: Door; listening: readonly Listening[] },
     options: NetworkOptions,
     components: NetworkComponents,
   ) {
     this.#node = node
     this.#components = components
-    this.#listenCount = options.listen.length
-    this.#announceCount = options.announce?.length ?? 0
+    const { ports } = options
+    const onFound = (): void => this.refresh()
+    this.#where = new Whereabouts({ node, listening, ports, onFound })
     this.signer = ed25519Signer(options.seed)
     this.self = toHex(this.signer.publicKey)
     this.#door = door
@@ -136,29 +138,30 @@ export class Host {
     const self = toHex(ed25519Signer(options.seed).publicKey)
     const door = new Door(self, components)
     const listen = options.listen.map((address) => checkedAddress(address).toString())
+    const listening = await withLastPorts(listen, options.ports)
+    const outside = listen.some((address) => !isLoopbackAddress(address))
     const announce = (options.announce ?? []).map((address) => checkedAddress(address).toString())
     const privateKey = await privateKeyOfSeed(options.seed)
-    const node = await createTransport({ privateKey, listen, announce, gater: door.gater() })
-    return new Host({ node, door }, options, components)
+    const node = await createTransport({
+      privateKey,
+      listen: listening.map(({ first }) => first),
+      announce,
+      gater: door.gater(),
+      mdns: outside && options.mdns === true,
+      upnp: outside && options.upnp === true,
+    })
+    return new Host({ node, door, listening }, options, components)
   }
 
   // ---- life -------------------------------------------------------------------------------------
 
   async start(): Promise<void> {
     await this.#node.start()
-    this.#checkListening()
+    await this.#where.listen()
     const addresses = (): string[] => this.addresses()
     this.#awake = new Awake({ addresses }, this.#components)
     this.#ticking = this.#tickForever()
     this.refresh()
-  }
-
-  /** A port that is taken must not go unnoticed: others could never reach this host. */
-  #checkListening(): void {
-    if (this.#listenCount === 0 || this.#node.getMultiaddrs().length > this.#announceCount) return
-    throw new MoyaiError('CONFIG_INVALID', 'cannot listen on any of the configured addresses', {
-      hint: 'another program or moyai daemon may use the port: set network.listen in config.toml to another',
-    })
   }
 
   async stop(): Promise<void> {
@@ -212,14 +215,19 @@ export class Host {
         this.#cut(connection, 'the host is no member any more')
       }
     }
-    this.#peers.refresh(this.#components.membership.members())
+    this.#peers.refresh(this.#members())
     for (const { host, connected } of this.#peers.list()) {
       if (connected) this.#links.closeSurplus(host)
     }
   }
 
   addresses(): string[] {
-    return this.#node.getMultiaddrs().map((address) => address.toString())
+    return this.#where.addresses()
+  }
+
+  #members(): Member[] {
+    const members = [...this.#components.membership.members()]
+    return members.map((member) => this.#where.onLan(member))
   }
 
   peers(): PeerState[] {
@@ -235,8 +243,7 @@ export class Host {
 
   /** Opens one more direct connection to a member; gives its address. HOST_UNREACHABLE. */
   async dialBack(host: string, signal: AbortSignal): Promise<string> {
-    const members = [...this.#components.membership.members()]
-    const member = members.find((one) => one.host === host)
+    const member = this.#members().find((one) => one.host === host)
     if (member === undefined) throw new MoyaiError('NOT_A_MEMBER', 'who asks is no member')
     return this.#dialer.again(member, AbortSignal.any([signal, this.#stop.signal]))
   }
@@ -427,7 +434,7 @@ export class Host {
     const signal = target.signal ?? this.#stop.signal
     return this.#door.expecting(host, async () => {
       const stopping = AbortSignal.any([signal, this.#stop.signal])
-      const connection = await this.#dialer.direct(target, stopping)
+      const connection = await this.#dialer.direct(this.#where.onLan(target), stopping)
       const lane = await this.#newLane(connection, host, protocol)
       try {
         return await use(lane)

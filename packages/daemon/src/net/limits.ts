@@ -187,6 +187,12 @@ export const ADDRESS_DIAL_TIMEOUT_MS = 5_000
 export const RELAY_HEAD_START_MS = 1_000
 /** Relays that are asked for a host in one attempt; the next attempt may ask others. */
 export const RELAYS_TRIED_MAX = 3
+/** How often the LAN is asked who is there: one packet, and one answer from each host. */
+export const LAN_QUERY_MS = 15_000
+/** Hosts on the LAN that are remembered; a pool has some hundreds, and anybody may answer. */
+export const LAN_HOSTS_MAX = 512
+/** Addresses of one of them: a few networks, two families. */
+export const LAN_ADDRESSES_MAX = 8
 /** Addresses of one member that are tried. */
 export const PEER_ADDRESSES_MAX = 16
 /**

@@ -17,11 +17,17 @@ import {
   type Connection,
   type ConnectionGater,
   type Libp2p,
+  type PeerDiscovery,
   type PrivateKey,
+  start,
+  type Startable,
+  stop,
   type Transport,
 } from '@libp2p/interface'
+import { mdns, type MulticastDNSComponents } from '@libp2p/mdns'
 import { ping, type Ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { uPnPNAT } from '@libp2p/upnp-nat'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -29,12 +35,38 @@ import * as limits from './limits.ts'
 import { poolNoise } from './noise.ts'
 import { STOP_STREAMS_MAX } from './relay/constants.ts'
 
-/** What libp2p keeps inside and this daemon needs: dialing one address over its transport. */
+/** What moyai hosts are called on a LAN (spec/wire.md §1). */
+const LAN_SERVICE = '_moyai._udp.local'
+
+/**
+ * What libp2p keeps inside and this daemon needs: dialing one address over its transport, listening
+ * on one more, and all addresses that are listened on.
+ */
 export type Transports = {
   dial: (address: Multiaddr, options: { signal: AbortSignal }) => Promise<Connection>
+  listen: (addresses: Multiaddr[]) => Promise<void>
+  getAddrs: () => Multiaddr[]
 }
 
-export type Node = Libp2p<{ identify: Identify; ping: Ping; transports: Transports }>
+export type Node = Libp2p<{
+  identify: Identify
+  ping: Ping
+  transports: Transports
+  lan: LanService | undefined
+  upnp: unknown
+}>
+
+/** mDNS: not as libp2p's `peerDiscovery`, which would keep every address that anybody announces. */
+export type LanService = Startable & { discovery: PeerDiscovery }
+
+function lanService(components: MulticastDNSComponents): LanService {
+  const discovery = mdns({ serviceTag: LAN_SERVICE, interval: limits.LAN_QUERY_MS })(components)
+  return {
+    discovery,
+    start: () => start(discovery),
+    stop: () => stop(discovery),
+  }
+}
 
 /**
  * Circuits, without the reservations of libp2p: hosts of a pool relay to whoever is connected
@@ -68,8 +100,12 @@ export async function createTransport(o: {
   listen: readonly string[]
   announce: readonly string[]
   gater: ConnectionGater
+  /** Find hosts on the LAN, and be found. */
+  mdns?: boolean
+  /** Ask the router to forward a port. */
+  upnp?: boolean
 }): Promise<Node> {
-  return createLibp2p({
+  const node = await createLibp2p({
     start: false,
     privateKey: o.privateKey,
     addresses: { listen: [...o.listen], appendAnnounce: [...o.announce] },
@@ -124,7 +160,13 @@ export async function createTransport(o: {
       ping: ping(),
       transports: ({ transportManager }: { transportManager: Transports }): Transports => ({
         dial: (address, options) => transportManager.dial(address, options),
+        listen: (addresses) => transportManager.listen(addresses),
+        getAddrs: () => transportManager.getAddrs(),
       }),
+      ...(o.mdns === true ? { lan: lanService } : {}),
+      // Without AutoNAT nobody else would confirm what the router says.
+      ...(o.upnp === true ? { upnp: uPnPNAT({ autoConfirmAddress: true }) } : {}),
     },
   })
+  return node as unknown as Node
 }

@@ -5,9 +5,11 @@ import type { Rates } from '../bandwidth/rate-limit.ts'
 import type { Logger } from '../logger.ts'
 import type { VaultQuota } from '../shard-store/index.ts'
 import type { Member, PeerState } from './peers.ts'
+import type { PortMemory } from './ports.ts'
 import type { HeldShards } from './shard/handler.ts'
 
 export type { Member, PeerState } from './peers.ts'
+export type { PortMemory } from './ports.ts'
 export type { HeldShards } from './shard/handler.ts'
 
 /** What the network asks of the pool's membership; every call reads the present state. */
@@ -35,6 +37,12 @@ export type NetworkOptions = {
   announce?: readonly string[]
   /** Whether this host carries bytes between members that do not reach one another; default true. */
   relay?: boolean
+  /** Find hosts on the LAN by mDNS, and be found; nothing where only loopback is listened on. */
+  mdns?: boolean
+  /** Ask the router to forward the port; nothing where only loopback is listened on. */
+  upnp?: boolean
+  /** Remembers ports that the system chose, to listen on them again. */
+  ports?: PortMemory
 }
 
 export type NetworkComponents = {
