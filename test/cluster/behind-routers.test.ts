@@ -1,5 +1,5 @@
-// Goal: offices behind ordinary routers form one pool through the one host that is reachable, keep data, and lose
-// nothing when a site or a line fails.
+// Goal: offices behind ordinary routers form one pool through the one host that is reachable, keep
+// data, and lose nothing when a site or a line fails.
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 
 import { Cluster, type ClusterHost, type HostSpec } from '@moyai/cli/cluster'
 import { compareFolders } from '@moyai/cli/compare'
-import type { HostStatus, RetrieveSummary, StoreSummary } from '@moyai/protocol'
+import type { DoctorResult, HostStatus, RetrieveSummary, StoreSummary } from '@moyai/protocol'
 
 import { lastMessage } from '../helpers/cluster.ts'
 import { noise, prose } from '../helpers/fixture-tree.ts'
@@ -147,6 +147,17 @@ test('three sites, two of them behind closed routers', { skip }, async (t) => {
     }
     t.diagnostic(`upgraded ${((performance.now() - began) / 1000).toFixed(1)} s after forwarding`)
     assert.equal((await hostsSeenBy(kobe)).get('osaka-2')?.via, 'relayed', 'its port is closed')
+  })
+
+  await t.test('doctor: what a closed router means, and that nothing is wrong', async () => {
+    const { code, stdout } = await cluster.host('kobe-2').moyai(['doctor', '--json'])
+    const { checks } = lastMessage<DoctorResult & { message_type: string }>(stdout, 'summary')
+    assert.equal(code, 0, stdout)
+    const said = (check: string): string | undefined =>
+      checks.find((one) => one.check === check)?.text
+    assert.match(said('reachable') ?? '', /could not reach this host directly/)
+    assert.match(said('host osaka-2') ?? '', /reached through cloud-1, \d+ ms/)
+    assert.match(said('host osaka-1') ?? '', /reached directly, \d+ ms/)
   })
 
   await t.test('a whole site is cut off in the middle of a store', async () => {

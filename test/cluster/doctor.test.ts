@@ -1,4 +1,5 @@
-// Goal: `moyai doctor` on real hosts names what is wrong, with its exit code, and is content with what is well.
+// Goal: `moyai doctor` on real hosts names what is wrong, with its exit code, and is content with
+// what is well.
 import assert from 'node:assert/strict'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -59,6 +60,13 @@ test('doctor: well, unreachable, unreadable, full, not running', async (t) => {
     assert.deepEqual(problems(await doctor(kobe)), ['disk'])
     await kobe.stop()
     await writeFile(config, before)
+  })
+
+  await t.test('all restart at once, on ports that the system chose', async () => {
+    await Promise.all(cluster.hosts.map((host) => host.stop()))
+    await Promise.all(cluster.hosts.map((host) => host.start()))
+    await cluster.connected()
+    assert.deepEqual(problems(await doctor(osaka)), [])
   })
 
   await t.test('no daemon, and no home', async () => {

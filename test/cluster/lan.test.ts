@@ -1,4 +1,5 @@
-// Goal: hosts on one LAN find each other again when all of them have new addresses and nobody else is there.
+// Goal: hosts on one LAN find each other again when all of them have new addresses and nobody else
+// is there.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import assert from 'node:assert/strict'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,6 @@
 /**
- * A forwarded port over a bad line: TCP connections to one address are carried to another, each byte
- * late. A process of its own, because it runs inside a network namespace:
+ * A forwarded port over a bad line: TCP connections to one address are carried to another, each
+ * byte late. A process of its own, because it runs inside a network namespace:
  * `node delay-proxy.ts LISTEN-HOST PORT TARGET-HOST PORT DELAY-MS`, DELAY-MS for each direction.
  *
  * Lines on stdin: `stall MS` hands nothing on for that long, `cut` breaks every connection. It says

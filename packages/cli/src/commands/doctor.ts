@@ -46,8 +46,8 @@ export const doctorCommand: Command = {
   summary: 'what is wrong with this host or its connections, and what to do about it',
   usage: `
 
-Looks at the daemon, the disk, the keys, the clocks and the way to every other host, and asks some of
-them to reach this one. Exit codes: 0 all well (notes apart) · 1 something needs a person.`,
+Looks at the daemon, the disk, the keys, the clocks and the way to every other host, and asks some
+of them to reach this one. Exit codes: 0 all well (notes apart) · 1 something needs a person.`,
   options: {},
   async run(_args, context) {
     const { output } = context

@@ -23,8 +23,8 @@ export class Awake {
   }
 
   /**
-   * What happened since the last look. A clock that was set forward looks like sleep, too; connecting
-   * anew harms nobody.
+   * What happened since the last look. A clock that was set forward looks like sleep, too;
+   * connecting anew harms nobody.
    */
   look(): 'slept' | 'moved' | undefined {
     const ahead = this.#difference()

@@ -2,8 +2,8 @@
  * Reaching a host: at its own addresses and, when that takes long or fails, through hosts that both
  * sides reach.
  *
- * Any member that is directly connected may relay: it says itself whether it has the other one. So no
- * relay address has to be known, published or kept fresh.
+ * Any member that is directly connected may relay: it says itself whether it has the other one. So
+ * no relay address has to be known, published or kept fresh.
  */
 
 import type { Connection } from '@libp2p/interface'
@@ -52,8 +52,8 @@ export class Dialer {
   }
 
   /**
-   * Opens a direct connection beside the one there is, to see whether that works; gives the address,
-   * without the peer id. HOST_UNREACHABLE, IDENTITY_MISMATCH.
+   * Opens a direct connection beside the one there is, to see whether that works; gives the
+   * address, without the peer id. HOST_UNREACHABLE, IDENTITY_MISMATCH.
    */
   async again(member: Member, signal: AbortSignal): Promise<string> {
     const connection = await this.#dial(member, { signal, force: true })
@@ -84,8 +84,8 @@ export class Dialer {
   }
 
   /**
-   * Directly or through a relay, whichever is first. The attempt at its own addresses goes on after a
-   * relay was faster. HOST_UNREACHABLE, IDENTITY_MISMATCH: as the host's own addresses failed.
+   * Directly or through a relay, whichever is first. The attempt at its own addresses goes on after
+   * a relay was faster. HOST_UNREACHABLE, IDENTITY_MISMATCH: as the host's own addresses failed.
    */
   async reach(member: Member, signal: AbortSignal): Promise<Connection> {
     const direct = this.direct(member, signal)

@@ -18,8 +18,8 @@ export class InboundLanes {
   }
 
   /**
-   * Whether `host` may open one more. A peer that lost its connection opens its lanes anew before the
-   * old ones are noticed dead: those go first.
+   * Whether `host` may open one more. A peer that lost its connection opens its lanes anew before
+   * the old ones are noticed dead: those go first.
    */
   makeRoom(host: string, protocol: string, connection: Connection): boolean {
     const theirs = [...this.#lanes].filter(

@@ -1,8 +1,8 @@
 /**
  * Hosts on the same LAN, found by mDNS: those that moved, and those that a joiner was invited by.
  *
- * Anybody on a LAN can answer, so an answer is only a place to try: it is dialed for a host that is a
- * member, or that is being asked to let us in, and Noise says whether it is that host.
+ * Anybody on a LAN can answer, so an answer is only a place to try: it is dialed for a host that is
+ * a member, or that is being asked to let us in, and Noise says whether it is that host.
  */
 
 import type { PeerDiscovery } from '@libp2p/interface'

@@ -137,8 +137,8 @@ export class PeerTable {
   }
 
   /**
-   * Makes everybody who is not connected be dialed soon, whatever they waited for: the circumstances
-   * have changed.
+   * Makes everybody who is not connected be dialed soon, whatever they waited for: the
+   * circumstances have changed.
    */
   hurry(): void {
     const now = this.#clock.monotonic()

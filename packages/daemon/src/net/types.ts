@@ -35,7 +35,7 @@ export type NetworkOptions = {
   listen: readonly string[]
   /** Multiaddrs that others reach this host at, where the machine cannot see them itself. */
   announce?: readonly string[]
-  /** Whether this host carries bytes between members that do not reach one another; default true. */
+  /** Whether to carry bytes between members that do not reach one another; default true. */
   relay?: boolean
   /** Find hosts on the LAN by mDNS, and be found; nothing where only loopback is listened on. */
   mdns?: boolean
@@ -182,13 +182,13 @@ export interface Network {
    */
   measure(): Promise<Map<string, number>>
   /**
-   * False when all members have long been connected or away; else waits until those that were lost a
-   * moment ago are back, or are not expected any more (15 s). ABORTED.
+   * False when all members have long been connected or away; else waits until those that were lost
+   * a moment ago are back, or are not expected any more (15 s). ABORTED.
    */
   returning(signal: AbortSignal): Promise<boolean>
   /**
-   * Asks a connected host to open a connection to this one: the address where it did, undefined when
-   * it could not. Rejects as `request` does, and with BUSY.
+   * Asks a connected host to open a connection to this one: the address where it did, undefined
+   * when it could not. Rejects as `request` does, and with BUSY.
    */
   isReachedBy(host: string): Promise<string | undefined>
   /** Membership changed: new members are dialed, those gone are disconnected, at once. */

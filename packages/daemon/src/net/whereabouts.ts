@@ -28,8 +28,8 @@ export class Whereabouts {
   }
 
   /**
-   * After the node's start: listens on any free port where that of last time is taken, and remembers
-   * it. CONFIG_INVALID when no address can be listened on.
+   * After the node's start: listens on any free port where that of last time is taken, and
+   * remembers it. CONFIG_INVALID when no address can be listened on.
    */
   async listen(): Promise<void> {
     const { transports } = this.#o.node.services

@@ -42,8 +42,8 @@ export type ShardHosts = {
   /** True while this host's own bandwidth limit holds bytes back: then no other host is slow. */
   isHeldBack?(): boolean
   /**
-   * False when all hosts have long been there or away; else waits until those that were lost a moment
-   * ago are back, or are not expected any more.
+   * False when all hosts have long been there or away; else waits until those that were lost a
+   * moment ago are back, or are not expected any more.
    */
   returning(signal: AbortSignal): Promise<boolean>
 }

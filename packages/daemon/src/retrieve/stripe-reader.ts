@@ -12,9 +12,9 @@
  * to come: that costs what reading from living hosts does.
  *
  * Three tries, each more stubborn: holders by receipt, not waiting long · the same after asking
- * every host what it has · the same with patience for slow hosts. While a host that was just lost may
- * come back, which over a bad line is a matter of seconds, the last one is repeated. Memory: (k + m) × COLUMNS_MAX for
- * a rebuild, and twice a pack that is rebuilt whole, besides the range.
+ * every host what it has · the same with patience for slow hosts. While a host that was just lost
+ * may come back, which over a bad line is a matter of seconds, the last one is repeated. Memory: (k
+ * + m) × COLUMNS_MAX for a rebuild, and twice a pack that is rebuilt whole, besides the range.
  */
 
 import { assert, MoyaiError, toHex, toMoyaiError } from '@moyai/protocol'

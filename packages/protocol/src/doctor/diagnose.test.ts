@@ -1,4 +1,5 @@
-// Goal: each thing that can be wrong with a host is named in words, with what to do; and what is well is not made a fuss of.
+// Goal: each thing that can be wrong with a host is named in words, with what to do; and what is
+// well is not made a fuss of.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 

@@ -1,12 +1,13 @@
 /**
- * `moyai doctor`: from facts that were gathered just now to what a person is told, and what they can
- * do about it. A *problem* needs a person; a *note* is worth knowing and may be as it should be.
+ * `moyai doctor`: from facts that were gathered just now to what a person is told, and what they
+ * can do about it. A *problem* needs a person; a *note* is worth knowing and may be as it should
+ * be.
  */
 
 import type { DoctorCheck } from '../control/types.ts'
 import type { HostClass } from '../pool-log/index.ts'
 
-/** Clocks that are further apart cannot agree on protection windows (spec/join.md, spec/sync.md). */
+/** Clocks further apart cannot agree on protection windows (spec/join.md, spec/sync.md). */
 export const CLOCK_PROBLEM_MS = 600_000
 /** Worth a note: a clock that is set by the network is right to a second. */
 export const CLOCK_NOTE_MS = 60_000

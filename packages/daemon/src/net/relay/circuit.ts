@@ -1,8 +1,8 @@
 /**
  * One circuit: bytes of two streams handed to one another, unread, with bounded buffers.
  *
- * libp2p's own relay server keeps every byte of one direction until the circuit ends and buffers the
- * other without limit; this one stops a sender whose receiver is slow.
+ * libp2p's own relay server keeps every byte of one direction until the circuit ends and buffers
+ * the other without limit; this one stops a sender whose receiver is slow.
  */
 
 import { type Clock, toMoyaiError } from '@moyai/protocol'

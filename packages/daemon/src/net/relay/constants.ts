@@ -24,8 +24,8 @@ export const CIRCUITS_MAX = 256
 export const CIRCUITS_PER_HOST_MAX = 64
 /**
  * Bytes that a circuit keeps in one direction before it stops its sender, besides what the sender's
- * yamux window lets through (1 MiB): the connection inside the circuit has windows of its own, which
- * an honest sender obeys first.
+ * yamux window lets through (1 MiB): the connection inside the circuit has windows of its own,
+ * which an honest sender obeys first.
  */
 export const CIRCUIT_BUFFER_BYTES: number = 256 * 1024
 /** Handed on at once; a buffer's worth. */

@@ -2,8 +2,8 @@
  * The relay's side of circuit relay v2.
  *
  * Whoever is certified and directly connected can be reached through this host: a connection is the
- * reservation, so there is none to lose when a relay restarts. Members only, on both sides, and only
- * while they are members.
+ * reservation, so there is none to lose when a relay restarts. Members only, on both sides, and
+ * only while they are members.
  */
 
 import type { Connection, Stream } from '@libp2p/interface'

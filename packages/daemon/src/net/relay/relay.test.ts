@@ -80,7 +80,8 @@ test('goal: two hosts that do not reach one another exchange shards and messages
     for await (const part of client.get({ ...range, root, shardLength })) parts.push(part)
     assert.equal(Buffer.compare(Buffer.concat(parts), shard), 0)
   }
-  // Trap 9: libp2p's relay would still hold the 32 MiB that it carried, and the store holds as much.
+  // Trap 9: libp2p's relay would still hold the 32 MiB that it carried, and the store holds as
+  // much.
   const grown = process.memoryUsage().arrayBuffers - before
   assert.ok(grown < 2 * 32 * MIB, `${Math.round(grown / MIB)} MiB more`)
 })
