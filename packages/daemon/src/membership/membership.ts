@@ -197,9 +197,7 @@ export class Membership implements NetworkMembership, AsyncDisposable {
   }
 
   /** Addresses where a copy of this host seems to run; undefined when none was seen. */
-  seenElsewhere(): readonly string[] | undefined {
-    return this.#addresses.elsewhere
-  }
+  readonly seenElsewhere = (): readonly string[] | undefined => this.#addresses.elsewhere
 
   /** Calls `listener` after the pool's members changed; the returned function ends that. */
   onChange(listener: () => void): () => void {

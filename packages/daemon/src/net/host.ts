@@ -248,9 +248,7 @@ export class Host {
     return this.#dialer.again(member, AbortSignal.any([signal, this.#stop.signal]))
   }
 
-  isReturning(): boolean {
-    return this.#peers.isReturning()
-  }
+  readonly isReturning = (): boolean => this.#peers.isReturning()
 
   isConnected(host: string): boolean {
     return this.#links.best(host) !== undefined
