@@ -3,10 +3,10 @@
  * know a new one.
  *
  * `node bench/many-hosts.ts [--hosts 40] [--idle 60] [--folder DIR]`. Prints the time from the last
- * join until every host lists the new one as online, the CPU time of each daemon over `--idle` seconds
- * and its memory: resident, and its own, of which each page that several processes share counts by
- * its part (Pss): the program of Node alone is 60 MiB that all of them have together. Linux only. Ends
- * with 1 above 30 s, 1 % of a core or 120 MiB of its own.
+ * join until every host lists the new one as online, the CPU time of each daemon over `--idle`
+ * seconds and its memory: resident, and its own, of which each page that several processes share
+ * counts by its part (Pss): the program of Node alone is 60 MiB that all of them have together.
+ * Linux only. Ends with 1 above 30 s, 1 % of a core or 120 MiB of its own.
  */
 
 import { readFileSync } from 'node:fs'
@@ -43,6 +43,10 @@ function memoryMiB(host: ClusterHost): { resident: number; own: number } {
   return { resident: of('Rss'), own: of('Pss') }
 }
 
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
 function median(numbers: readonly number[]): number {
   return [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
 }
@@ -69,7 +73,7 @@ try {
   await last.client.call('pool.join', { token })
   await cluster.connected()
   const known = (performance.now() - began) / 1000
-  console.log(`a new host is online for all ${count} after ${known.toFixed(1)} s`)
+  print(`a new host is online for all ${count} after ${known.toFixed(1)} s`)
   await sleep(1000 * SETTLE_SECONDS)
   const cpu = hosts.map((host) => countersOf(host.pid ?? 0)?.cpuSeconds ?? Number.NaN)
   await sleep(1000 * idleSeconds)
@@ -86,7 +90,7 @@ try {
   for (const kind of ['resident', 'own'] as const) {
     const all = memory.map((one) => one[kind])
     const highest = Math.max(...all).toFixed(0)
-    console.log(`${kind}: ${median(all).toFixed(0)} MiB each, ${highest} MiB at most`)
+    print(`${kind}: ${median(all).toFixed(0)} MiB each, ${highest} MiB at most`)
   }
   const isFine =
     known <= KNOWN_SECONDS_MAX && Math.max(...shares) <= CPU_SHARE_MAX && most <= MEMORY_MIB_MAX

@@ -1,5 +1,5 @@
-// Goal: nobody takes much more of a pool than it gives, the refusal says whose space is used up, and
-// transfers keep to the limit that a person sets, from the moment it is set.
+// Goal: nobody takes much more of a pool than it gives, the refusal says whose space is used up,
+// and transfers keep to the limit that a person sets, from the moment it is set.
 import assert from 'node:assert/strict'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

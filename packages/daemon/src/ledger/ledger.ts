@@ -20,7 +20,7 @@ import type { Network } from '../net/index.ts'
 import type { ShardStore, VaultQuota } from '../shard-store/index.ts'
 
 const LEDGER_PROTOCOL = '/moyai/ledger/1'
-/** Hosts are asked in turns: in a small pool all of them each time, in one of forty within 5 min. */
+/** Hosts are asked in turns: in a small pool all each time, in one of forty within 5 min. */
 const ASK_INTERVAL_MS = 60 * 1000
 const ASKED_PER_TURN = 8
 const ANSWER_MS_MAX = 10_000

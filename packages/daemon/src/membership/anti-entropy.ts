@@ -27,8 +27,8 @@ import * as events from './events.ts'
 export const SYNC_POLL_MS = 30_000
 /**
  * Peers asked in one turn: news is told to all at once, and what a host missed reaches it within a
- * few turns however large the pool is. In a pool of forty all of them, every turn, were half of what
- * an idle daemon did.
+ * few turns however large the pool is. In a pool of forty all of them, every turn, were half of
+ * what an idle daemon did.
  */
 const SYNC_PEERS_PER_POLL = 8
 /**
