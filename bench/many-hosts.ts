@@ -83,9 +83,7 @@ try {
   )
   const memory = hosts.map(memoryMiB)
   const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
-  console.log(
-    `idle: ${percent(median(shares))} of a core each, ${percent(Math.max(...shares))} at most`,
-  )
+  print(`idle: ${percent(median(shares))} of a core each, ${percent(Math.max(...shares))} at most`)
   const most = Math.max(...memory.map(({ own }) => own))
   for (const kind of ['resident', 'own'] as const) {
     const all = memory.map((one) => one[kind])
