@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import type { ClusterHost } from '@moyai/cli/cluster'
 import type { HostStatus, PoolHostsResult, PoolPolicyResult } from '@moyai/protocol'
 
-import { lastMessage, startCluster, untilProtected } from '../helpers/cluster.ts'
+import { lastMessage, startCluster, until, untilProtected } from '../helpers/cluster.ts'
 import { noise } from '../helpers/fixture-tree.ts'
 
 const MIB = 1024 * 1024
@@ -16,14 +16,6 @@ const STORE = { tags: [], excludes: [], dryRun: false, wait: true }
 
 async function hostsOf(host: ClusterHost): Promise<HostStatus[]> {
   return (await host.client.call('pool.hosts', {})).hosts
-}
-
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  const giveUp = performance.now() + 30_000
-  while (!(await check())) {
-    if (performance.now() > giveUp) throw new Error(`not seen within 30 s: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
 }
 
 test('labels, policy, retirement and revocation through the command', async (t) => {

@@ -64,3 +64,12 @@ export async function untilProtected(
     await new Promise((resolve) => setTimeout(resolve, 250))
   }
 }
+
+/** Waits until `check` holds. */
+export async function until(what: string, check: () => Promise<boolean>): Promise<void> {
+  const giveUp = performance.now() + 30_000
+  while (!(await check())) {
+    if (performance.now() > giveUp) throw new Error(`not seen within 30 s: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}

@@ -35,7 +35,14 @@ import { systemRandom } from './random.ts'
 import { RetrieveService } from './retrieve/index.ts'
 import { openShardStore, type ShardStore } from './shard-store/index.ts'
 import { PoolService } from './pool-service.ts'
-import { alarmsOf, hostFacts, placeableFacts, poolPolicy, StatusService } from './status/index.ts'
+import {
+  alarmsOf,
+  fullAlarms,
+  hostFacts,
+  placeableFacts,
+  poolPolicy,
+  StatusService,
+} from './status/index.ts'
 import {
   IndexRebuilder,
   loadHasher,
@@ -231,8 +238,10 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const { membership, network, shards, bandwidth, ledger } = pool
   const clock = systemClock
   const self = toHex(network.self)
-  const facts = (): HostFacts[] =>
-    hostFacts({ self, state: membership.requireState(), peers: network.peers(), ledger })
+  const facts = (): HostFacts[] => {
+    const state = membership.requireState()
+    return hostFacts({ self, state, peers: network.peers(), ledger })
+  }
   const storePool = storePoolOf(self, { membership, network, ledger })
   const index = new VaultIndex(database)
   const hasher = loadHasher()
@@ -284,6 +293,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   const { reading } = retrieve
   const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
   const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })
+  const doctor = new DoctorService({ home, disk: nodeDisk, network, membership })
   const status = new StatusService(
     { bundle, name: home.config.host.name, version: VERSION, code: home.config.store.code },
     {
@@ -296,7 +306,13 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       ensure: (signal) => vault.ensure(signal),
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
-      alarms: () => alarmsOf(membership, self, clock.now()),
+      alarms: async () => [
+        ...(await alarmsOf(membership, self, clock.now())),
+        ...(await doctor.alarms(clock.now())),
+        ...(membership.state() === undefined
+          ? []
+          : fullAlarms(facts(), { self, nowMs: clock.now(), nameOf })),
+      ],
     },
   )
   const handlers = controlHandlers({
@@ -307,7 +323,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     check,
     status,
     limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
-    doctor: new DoctorService({ home, disk: nodeDisk, network, membership }),
+    doctor,
     vault,
     clock,
     pool: new PoolService({

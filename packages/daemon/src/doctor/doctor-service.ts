@@ -12,6 +12,9 @@ import {
   type DoctorHost,
   type DoctorResult,
   equalBytes,
+  isMoyaiError,
+  localProblems,
+  type StatusResult,
   toHex,
   toMoyaiError,
   utf8,
@@ -26,6 +29,7 @@ import type { Network, PeerState } from '../net/index.ts'
 const DIAL_BACKS_ASKED_MAX = 3
 const KEY_BYTES_MAX = 4096
 const PROBE = 'doctor.probe'
+const ALARM_CODES: Readonly<Record<string, string>> = { disk: 'DISK', clone: 'HOME_CLONED' }
 
 export type DoctorComponents = {
   home: Pick<Home, 'paths' | 'config'>
@@ -63,6 +67,15 @@ export class DoctorService {
       clones: await this.#clones(),
     }
     return { checks: diagnose(facts) }
+  }
+
+  /** What of it the status raises as alarms: this machine's disk and keys. */
+  async alarms(nowMs: number): Promise<StatusResult['alarms']> {
+    const since = new Date(nowMs).toISOString()
+    const disk = await this.#disk()
+    const clones = await this.#clones()
+    const problems = localProblems({ disk, clones, permissions: [] })
+    return problems.map(({ check, text }) => ({ code: ALARM_CODES[check] ?? 'HOST', since, text }))
   }
 
   #host(peer: PeerState, clocks: ReadonlyMap<string, number>): DoctorHost[] {
@@ -112,14 +125,19 @@ export class DoctorService {
   async #disk(): Promise<DoctorFacts['disk']> {
     const { home, disk } = this.#c
     const { reserveBytes } = home.config.storage
-    const path = join(home.paths.home, PROBE)
+    // shards may be on a disk of their own; what is left in their temporary folder is swept
+    const folders = [home.paths.home, join(home.paths.shards, 'tmp')]
     let unwritable: string | null = null
     let freeBytes: number | undefined
-    try {
-      await replaceFile(disk, { path, bytes: utf8('moyai doctor\n'), mode: SECRET_MODE })
-      await removeFile(disk, path)
-    } catch (error) {
-      unwritable = toMoyaiError(error).message
+    for (const folder of folders) {
+      const path = join(folder, PROBE)
+      try {
+        await replaceFile(disk, { path, bytes: utf8('moyai doctor\n'), mode: SECRET_MODE })
+        await removeFile(disk, path)
+      } catch (error) {
+        // before the first shard there is no such folder
+        if (!isMoyaiError(error, 'NOT_FOUND')) unwritable ??= toMoyaiError(error).message
+      }
     }
     try {
       freeBytes = await disk.freeBytes(home.paths.shards)

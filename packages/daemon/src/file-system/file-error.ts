@@ -25,12 +25,16 @@ export function fileError(error: unknown, doing: string, path: string): MoyaiErr
     case 'ENOSPC':
     case 'EDQUOT':
       return new MoyaiError('NO_SPACE', `the disk is full (${doing} ${path})`, cause)
+    case 'EROFS':
+      return new MoyaiError('DISK', `the file system is read-only (${doing} ${path})`, {
+        ...cause,
+        hint: 'its disk may be failing: the log of the system says why it was mounted so',
+      })
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return new MoyaiError('DISK', `no permission for ${doing} ${path}`, {
         ...cause,
-        hint: 'check who owns the folder and that the disk is not mounted read-only',
+        hint: 'check who owns the folder',
       })
     default: {
       const text = error instanceof Error ? error.message : String(error)

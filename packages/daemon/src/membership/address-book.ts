@@ -134,6 +134,11 @@ export class AddressBook implements AddressRecords {
     return this.#elsewhere
   }
 
+  /** This host's newest record; undefined before it published one. */
+  get mine(): Uint8Array | undefined {
+    return this.#known.get(toHex(this.#self.publicKey))?.envelope
+  }
+
   /** Records of members. */
   list(): { host: Uint8Array; seq: number; envelope: Uint8Array }[] {
     return [...this.#known]

@@ -44,6 +44,8 @@ export const CLOCK_SKEW_MS_MAX = 600_000
 export type AntiEntropyComponents = {
   state: SyncState
   network: Pick<Network, 'peers' | 'request' | 'on'>
+  /** This host's newest address record. */
+  ownAddress: () => Uint8Array | undefined
   clock: Clock
   logger: Logger
 }
@@ -62,7 +64,11 @@ export class AntiEntropy {
   }
 
   start(): void {
-    this.#unsubscribe = this.#o.network.on('peer:up', (host) => void this.pull(host))
+    this.#unsubscribe = this.#o.network.on('peer:up', (host) => {
+      // who asks for it may reach another machine with a copy of this one's identity
+      void this.#tell(host)
+      void this.pull(host)
+    })
     this.#polling = this.#poll()
   }
 
@@ -129,7 +135,8 @@ export class AntiEntropy {
 
   async #tell(host: string): Promise<void> {
     try {
-      await this.#client(host).ask({ kind: 'changed' })
+      const address = this.#o.ownAddress()
+      await this.#client(host).ask({ kind: 'changed', ...(address && { address }) })
     } catch (error) {
       events.peerNotTold(this.#o.logger, host, toMoyaiError(error))
     }

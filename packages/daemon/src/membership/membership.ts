@@ -219,7 +219,13 @@ export class Membership implements NetworkMembership, AsyncDisposable {
       isVault: (vault) => this.isVault(vault),
       leaving: (hosts) => this.onLeaving(hosts),
     }
-    const sync = new AntiEntropy({ state, network, clock, logger })
+    const sync = new AntiEntropy({
+      state,
+      network,
+      ownAddress: () => this.#addresses.mine,
+      clock,
+      logger,
+    })
     const ownLog = new OwnLog(this.#vault, {
       pool: () => this.pool(),
       hosts: () => [...this.members()].map(({ host }) => host),

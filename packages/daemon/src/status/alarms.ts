@@ -1,6 +1,6 @@
 /** What a person must look at, from checks that ran. */
 
-import { equalBytes, type StatusResult, toHex } from '@moyai/protocol'
+import { equalBytes, type HostFacts, type StatusResult, toHex } from '@moyai/protocol'
 
 import { CLOCK_SKEW_MS_MAX } from '../membership/index.ts'
 
@@ -58,5 +58,22 @@ function clockAlarms(membership: Watched, nowMs: number): Alarms {
       const minutes = Math.round(Math.abs(skew) / 60_000)
       const text = `the clock of ${name} is ${minutes} minutes ${skew > 0 ? 'ahead of' : 'behind'} this one`
       return { code: 'CLOCK_DISAGREES', since, text }
+    })
+}
+
+/** Less room than a small shard takes: whatever comes is refused. */
+const FULL_BYTES = 64 * 1024
+
+/** An alarm for each connected host that has no room left for this vault. */
+export function fullAlarms(
+  hosts: readonly HostFacts[],
+  o: { self: string; nowMs: number; nameOf: (host: string) => string },
+): Alarms {
+  const since = new Date(o.nowMs).toISOString()
+  return hosts
+    .filter(({ id, online, freeBytes }) => id !== o.self && online && freeBytes < FULL_BYTES)
+    .map(({ id }) => {
+      const text = `${o.nameOf(id)} has no room left for this vault: offer more space, there or here`
+      return { code: 'HOST_FULL', since, text }
     })
 }

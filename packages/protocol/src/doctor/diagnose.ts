@@ -80,7 +80,20 @@ export function diagnose(facts: DoctorFacts): DoctorCheck[] {
   ]
 }
 
-function homeChecks({ permissions, clones }: DoctorFacts): DoctorCheck[] {
+/**
+ * What a person must do about this machine itself, from its disk and its keys alone: fit for a
+ * status that is asked for often.
+ */
+export function localProblems(
+  facts: Pick<DoctorFacts, 'disk' | 'permissions' | 'clones'>,
+): DoctorCheck[] {
+  return [...homeChecks(facts), diskCheck(facts)].filter(({ result }) => result === 'problem')
+}
+
+function homeChecks({
+  permissions,
+  clones,
+}: Pick<DoctorFacts, 'permissions' | 'clones'>): DoctorCheck[] {
   const keys =
     permissions.length === 0
       ? [ok('permissions', 'only you can read the keys of this host')]
@@ -92,7 +105,7 @@ function homeChecks({ permissions, clones }: DoctorFacts): DoctorCheck[] {
   return [...keys, ...clones.map((text) => problem('clone', { text, hint }))]
 }
 
-function diskCheck({ disk }: DoctorFacts): DoctorCheck {
+function diskCheck({ disk }: Pick<DoctorFacts, 'disk'>): DoctorCheck {
   if (disk.unwritable !== null) {
     const hint = 'is the disk full, mounted read-only, or broken? Its system log may say'
     return problem('disk', { text: `nothing can be written here: ${disk.unwritable}`, hint })

@@ -61,6 +61,7 @@ class SyncHandler {
       case 'append':
         return encodeSyncResponse('append', await this.#append(ask, request))
       case 'changed':
+        if (ask.address !== undefined) await this.#o.state.addresses.add([ask.address])
         this.#o.onChanged(request.host)
         return encodeSyncResponse('changed', {})
       case 'leaving': {

@@ -47,7 +47,7 @@ const REQUEST = s.variant('kind', {
     id,
     envelope: s.optional(envelope),
   }),
-  changed: s.map({ v, kind: s.literal('changed') }),
+  changed: s.map({ v, kind: s.literal('changed'), address: s.optional(envelope) }),
   leaving: s.map({ v, kind: s.literal('leaving'), hosts }),
 })
 

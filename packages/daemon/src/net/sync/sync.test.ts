@@ -26,6 +26,7 @@ const REQUESTS: SyncAsk[] = [
   { kind: 'append', vault: id, seq: 0, id },
   { kind: 'append', vault: id, seq: 0, id, envelope: new Uint8Array(100) },
   { kind: 'changed' },
+  { kind: 'changed', address: new Uint8Array(100).fill(3) },
 ]
 
 test('goal: every request decodes to what was encoded', () => {
