@@ -1,5 +1,5 @@
-// Goal: what is wrong with a host (its clock, its disk, its place in the pool, a copy of its home) is
-// named in words, with what to do, by doctor there and by the status of whoever can see it.
+// Goal: what is wrong with a host (its clock, its disk, its place in the pool, a copy of its home)
+// is named in words, with what to do, by doctor there and by the status of whoever can see it.
 import assert from 'node:assert/strict'
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -219,13 +219,8 @@ export class Membership implements NetworkMembership, AsyncDisposable {
       isVault: (vault) => this.isVault(vault),
       leaving: (hosts) => this.onLeaving(hosts),
     }
-    const sync = new AntiEntropy({
-      state,
-      network,
-      ownAddress: () => this.#addresses.mine,
-      clock,
-      logger,
-    })
+    const ownAddress = (): Uint8Array | undefined => this.#addresses.mine
+    const sync = new AntiEntropy({ state, network, ownAddress, clock, logger })
     const ownLog = new OwnLog(this.#vault, {
       pool: () => this.pool(),
       hosts: () => [...this.members()].map(({ host }) => host),
