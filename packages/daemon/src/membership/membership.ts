@@ -205,8 +205,6 @@ export class Membership implements NetworkMembership, AsyncDisposable {
     return () => void this.#listeners.delete(listener)
   }
 
-  // ---- life
-
   /** Registers the protocols; call it before the network starts, and `begin` after. */
   attach(network: MembershipTransport): void {
     assert(this.#running === undefined, 'membership is attached once')
