@@ -141,9 +141,9 @@ export class Host {
     const listening = await withLastPorts(listen, options.ports)
     const outside = listen.some((address) => !isLoopbackAddress(address))
     const announce = (options.announce ?? []).map((address) => checkedAddress(address).toString())
-    const privateKey = await privateKeyOfSeed(options.seed)
     const node = await createTransport({
-      privateKey,
+      privateKey: await privateKeyOfSeed(options.seed),
+      clock: components.clock,
       listen: listening.map(({ first }) => first),
       announce,
       gater: door.gater(),

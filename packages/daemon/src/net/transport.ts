@@ -1,5 +1,5 @@
 /**
- * The libp2p node: TCP and circuits, Noise, yamux, identify and ping, configured as measured
+ * The libp2p node: TCP and circuits, Noise, yamux, identify and pings, configured as measured
  * (limits.ts says why each value).
  *
  * Absent on purpose: libp2p's relay server, its reservations and DCUtR (docs/decisions/0020);
@@ -24,13 +24,13 @@ import {
   stop,
   type Transport,
 } from '@libp2p/interface'
-import { mdns, type MulticastDNSComponents } from '@libp2p/mdns'
-import { ping, type Ping } from '@libp2p/ping'
+import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { tcp } from '@libp2p/tcp'
-import { uPnPNAT } from '@libp2p/upnp-nat'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import type { Clock } from '@moyai/protocol'
+import { Heartbeat, type HeartbeatComponents } from './heartbeat.ts'
 import * as limits from './limits.ts'
 import { poolNoise } from './noise.ts'
 import { STOP_STREAMS_MAX } from './relay/constants.ts'
@@ -50,7 +50,6 @@ export type Transports = {
 
 export type Node = Libp2p<{
   identify: Identify
-  ping: Ping
   transports: Transports
   lan: LanService | undefined
   upnp: unknown
@@ -59,13 +58,27 @@ export type Node = Libp2p<{
 /** mDNS: not as libp2p's `peerDiscovery`, which would keep every address that anybody announces. */
 export type LanService = Startable & { discovery: PeerDiscovery }
 
-function lanService(components: MulticastDNSComponents): LanService {
-  const discovery = mdns({ serviceTag: LAN_SERVICE, interval: limits.LAN_QUERY_MS })(components)
+/** Loaded where it is used: it brings some MiB of code. */
+async function lanServices(
+  isWanted: boolean,
+): Promise<{ lan?: (components: MulticastDNSComponents) => LanService }> {
+  if (!isWanted) return {}
+  const { mdns } = await import('@libp2p/mdns')
   return {
-    discovery,
-    start: () => start(discovery),
-    stop: () => stop(discovery),
+    lan: (components) => {
+      const options = { serviceTag: LAN_SERVICE, interval: limits.LAN_QUERY_MS }
+      const discovery = mdns(options)(components)
+      return { discovery, start: () => start(discovery), stop: () => stop(discovery) }
+    },
   }
+}
+
+/** The same for asking the router. */
+async function routerServices(isWanted: boolean): Promise<Record<string, () => unknown>> {
+  if (!isWanted) return {}
+  const { uPnPNAT } = await import('@libp2p/upnp-nat')
+  // Without AutoNAT nobody else would confirm what the router says.
+  return { upnp: uPnPNAT({ autoConfirmAddress: true }) as () => unknown }
 }
 
 /**
@@ -100,6 +113,7 @@ export async function createTransport(o: {
   listen: readonly string[]
   announce: readonly string[]
   gater: ConnectionGater
+  clock: Clock
   /** Find hosts on the LAN, and be found. */
   mdns?: boolean
   /** Ask the router to forward a port. */
@@ -143,13 +157,7 @@ export async function createTransport(o: {
       // libp2p gives up after five tries; peers.ts never does.
       reconnectRetries: 0,
     },
-    connectionMonitor: {
-      pingInterval: limits.PING_INTERVAL_MS,
-      pingTimeout: {
-        minTimeout: limits.PING_TIMEOUT_MS_MIN,
-        maxTimeout: limits.PING_TIMEOUT_MS_MAX,
-      },
-    },
+    connectionMonitor: { enabled: false },
     peerStore: {
       maxAddressAge: limits.PEER_STORE_AGE_MS,
       maxPeerAge: limits.PEER_STORE_AGE_MS,
@@ -157,15 +165,14 @@ export async function createTransport(o: {
     connectionGater: o.gater,
     services: {
       identify: identify(),
-      ping: ping(),
+      heartbeat: (components: HeartbeatComponents) => new Heartbeat(components, o.clock),
       transports: ({ transportManager }: { transportManager: Transports }): Transports => ({
         dial: (address, options) => transportManager.dial(address, options),
         listen: (addresses) => transportManager.listen(addresses),
         getAddrs: () => transportManager.getAddrs(),
       }),
-      ...(o.mdns === true ? { lan: lanService } : {}),
-      // Without AutoNAT nobody else would confirm what the router says.
-      ...(o.upnp === true ? { upnp: uPnPNAT({ autoConfirmAddress: true }) } : {}),
+      ...(await lanServices(o.mdns === true)),
+      ...(await routerServices(o.upnp === true)),
     },
   })
   return node as unknown as Node

@@ -1,6 +1,7 @@
 /** libp2p nodes on loopback for the tests of the network layer. */
 
 import type { Connection, Stream } from '@libp2p/interface'
+import { systemClock } from '../../clock.ts'
 import { privateKeyOfSeed } from '../identity.ts'
 import { createTransport, type Node } from '../transport.ts'
 
@@ -20,6 +21,7 @@ export async function openNode(
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     gater: {},
+    clock: systemClock,
   })
   await node.start()
   return { node, [Symbol.asyncDispose]: async () => node.stop() }
