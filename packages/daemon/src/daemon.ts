@@ -38,6 +38,7 @@ import { PoolService } from './pool-service.ts'
 import {
   alarmsOf,
   fullAlarms,
+  waitingAlarms,
   hostFacts,
   placeableFacts,
   poolPolicy,
@@ -49,6 +50,7 @@ import {
   type StorePool,
   StoreService,
   VaultIndex,
+  WaitingStores,
 } from './store/index.ts'
 import { VaultState } from './vault-state.ts'
 
@@ -250,6 +252,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
   )
   const vault = new VaultState(bundle, { membership, index, rebuilder, logger })
+  const waiting = new WaitingStores(database)
   const store = new StoreService(
     {
       home: home.paths.home,
@@ -273,6 +276,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
           return appended
         },
       },
+      waiting,
       hasher,
       clock,
       random: systemRandom,
@@ -309,6 +313,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       alarms: async () => [
         ...(await alarmsOf(membership, self, clock.now())),
         ...(await doctor.alarms(clock.now())),
+        ...waitingAlarms(await waiting.list()),
         ...(membership.state() === undefined
           ? []
           : fullAlarms(facts(), { self, nowMs: clock.now(), nameOf })),

@@ -18,6 +18,8 @@ export const storeCommand: Command = {
   --exclude-file F     read such patterns from a file; repeatable
   --dry-run            tell what would be stored, store nothing
   --no-wait            return at once; the daemon goes on
+  --outbox             with too few hosts there, keep the data here (exit code 20) and store it
+                       when they are back
 
 Exit codes: 0 protected · 3 some files could not be read · 20 too few hosts, nothing committed ·
 21 committed, but not yet as safe as the policy asks.`,
@@ -28,6 +30,7 @@ Exit codes: 0 protected · 3 some files could not be read · 20 too few hosts, n
     'exclude-file': { type: 'string', multiple: true },
     'dry-run': { type: 'boolean', short: 'n' },
     'no-wait': { type: 'boolean' },
+    outbox: { type: 'boolean' },
   },
   async run(args, context) {
     if (args.positionals.length === 0) throw usage('store takes at least one PATH')
@@ -46,6 +49,7 @@ Exit codes: 0 protected · 3 some files could not be read · 20 too few hosts, n
         excludes,
         dryRun: args.flag('dry-run'),
         wait: !args.flag('no-wait'),
+        ...(args.flag('outbox') ? { outbox: true } : {}),
       },
       {
         signal: context.signal,

@@ -68,6 +68,7 @@ const SHAPES: Shapes = {
     excludes: texts,
     dryRun: boolean,
     wait: boolean,
+    outbox: { optional: true, shape: 'boolean' },
   },
   retrieve: {
     snapshot: text,

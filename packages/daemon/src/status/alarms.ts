@@ -1,6 +1,6 @@
 /** What a person must look at, from checks that ran. */
 
-import { equalBytes, type HostFacts, type StatusResult, toHex } from '@moyai/protocol'
+import { equalBytes, printable, type HostFacts, type StatusResult, toHex } from '@moyai/protocol'
 
 import { CLOCK_SKEW_MS_MAX } from '../membership/index.ts'
 
@@ -76,4 +76,15 @@ export function fullAlarms(
       const text = `${o.nameOf(id)} has no room left for this vault: offer more space, there or here`
       return { code: 'HOST_FULL', since, text }
     })
+}
+
+/** An alarm for each source that could not be stored yet, because too few hosts were there. */
+export function waitingAlarms(
+  stores: readonly { name?: string; paths: readonly string[]; since: number }[],
+): Alarms {
+  return stores.map(({ name, paths, since }) => ({
+    code: 'STORE_WAITS',
+    since: new Date(since).toISOString(),
+    text: `${printable(name ?? paths.join(' '))} is not stored yet: it waits here until enough hosts are back`,
+  }))
 }

@@ -1,6 +1,6 @@
 /** Status: evidence gathered from the hosts, and what it amounts to. */
 
-export { alarmsOf, fullAlarms } from './alarms.ts'
+export { alarmsOf, fullAlarms, waitingAlarms } from './alarms.ts'
 export { gatherEvidence } from './evidence.ts'
 export {
   hostFacts,

@@ -19,7 +19,7 @@ import {
   rmSync,
   writevSync,
 } from 'node:fs'
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -296,4 +296,13 @@ export async function listOutbox(folder: string): Promise<string[]> {
     }
   }
   return packs.sort()
+}
+
+/** Bytes of the packs that wait. */
+export async function outboxBytes(folder: string): Promise<number> {
+  let bytes = 0
+  for (const pack of await listOutbox(folder)) {
+    bytes += (await stat(join(folder, `${pack}.pack`))).size
+  }
+  return bytes
 }

@@ -49,6 +49,7 @@ import { StoreThreads } from './store-threads.ts'
 import type { Walked } from './store-threads.ts'
 import type { VaultIndex } from './vault-index.ts'
 import { newCounts } from './walk-counts.ts'
+import type { WaitingStores } from './waiting-stores.ts'
 import type { WalkerThreads } from './walker-thread.ts'
 
 const DAY_MS = 24 * 3600 * 1000
@@ -58,6 +59,11 @@ const STATUS_INTERVAL_MS = 500
 /** Bytes of durable but incomplete packs that one store leaves in the outbox. */
 const KEPT_BYTES_MAX = 1024 * 1024 * 1024
 const OUTBOX_BYTES_MAX = 256 * 1024 * 1024
+/**
+ * Of these, what may wait in the outbox for hosts: the rest is for packs that threads are making,
+ * which would otherwise sleep for ever.
+ */
+const OUTBOX_WAITING_SHARE = 0.5
 
 export type StoreRequest = {
   /** Absolute paths. */
@@ -67,6 +73,8 @@ export type StoreRequest = {
   tags: string[]
   excludes: string[]
   dryRun: boolean
+  /** With too few hosts, seal what there is room for into the outbox before giving up. */
+  outbox?: boolean
 }
 
 export type StoreOptions = {
@@ -96,6 +104,8 @@ export type StoreComponents = {
   network: StoreNetwork
   pool: StorePool
   log: StoreLog
+  /** Where stores wait for hosts; without it none does. */
+  waiting?: WaitingStores
   hasher: Hasher
   clock: Clock
   random: Random
@@ -130,6 +140,11 @@ export class StoreRun {
   #current = ''
   #walked = false
   #keptBytes = 0
+  /** Bytes in the outbox that no host took, and the hosts that have no room. */
+  #waitingBytes = 0
+  /** Hosts that a commit needs at least. */
+  #needed = 0
+  #full: ReadonlySet<string> = new Set()
   #fail: (error: unknown) => void = () => undefined
 
   constructor(o: {
@@ -161,8 +176,11 @@ export class StoreRun {
     const { signal } = this.#context
     signal.throwIfAborted()
     const plan = planPaths(this.#request.paths)
-    const code = this.#request.dryRun ? undefined : this.#codes()
-    if (code !== undefined) await this.#enoughHosts(code)
+    const code = this.#request.dryRun
+      ? undefined
+      : plannedCodes(this.#components.pool, this.#options.code)
+    if (code !== undefined) this.#needed = minimumShards(code.data.code)
+    if (code !== undefined && this.#request.outbox !== true) await this.#enoughHosts()
     const stopStatus = this.#reportStatus()
     const onAbort = (): void => this.#abort.abort(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -195,7 +213,7 @@ export class StoreRun {
       if (code === undefined) return await this.#summary(code, undefined)
       await Promise.race([this.#finishPacks(threads), failed])
       this.#phase = 'committing'
-      await this.#enoughHosts(code)
+      await this.#enoughHosts()
       const appended = await this.#commit(walked)
       commitPageCache(cache)
       return await this.#summary(code, appended)
@@ -203,16 +221,6 @@ export class StoreRun {
       this.#state.cancel()
       await threads.end()
     }
-  }
-
-  #codes(): Codes {
-    const { pool } = this.#components
-    const hosts = pool.hosts()
-    const policy = pool.policy()
-    const plan = (stripeClass: 'data' | 'meta'): CodePlan =>
-      planCode({ hosts, owner: pool.self, class: stripeClass, policy, fixed: this.#options.code })
-    const data = plan('data')
-    return { data, meta: plan('meta') }
   }
 
   #online(): number {
@@ -224,9 +232,9 @@ export class StoreRun {
    * Waits until as many hosts are online as a commit needs at least, also when nothing new is to be
    * sent: a snapshot that nobody can witness is none. TOO_FEW_HOSTS after the patience.
    */
-  async #enoughHosts(codes: Codes): Promise<void> {
+  async #enoughHosts(): Promise<void> {
     const { pool, network, clock } = this.#components
-    const needed = minimumShards(codes.data.code)
+    const needed = this.#needed
     if (this.#online() >= needed) return
     const pause = new AbortController()
     const unlisten = network.on('peer:up', () => {
@@ -242,14 +250,31 @@ export class StoreRun {
   async #send(pack: Uint8Array): Promise<void> {
     const signal = this.#abort.signal
     try {
-      const result = await this.#sender.send(pack, { patient: true, signal })
-      if (!result.durable) throw tooFewHosts(this.#components.pool, result.full)
+      const patient = this.#request.outbox !== true || this.#online() >= this.#needed
+      const result = await this.#sender.send(pack, { patient, signal })
+      if (!result.durable) {
+        this.#full = result.full
+        if (this.#request.outbox !== true || !this.#mayWait(result.payloadBytes))
+          throw this.#tooFewHosts()
+        return
+      }
       if (result.missing > 0) await this.#keep(pack, result.payloadBytes)
       this.#state.give(result.payloadBytes)
     } catch (error) {
       this.#fail(error)
       throw error
     }
+  }
+
+  /** Whether a pack that no host takes may stay in the outbox. */
+  #mayWait(bytes: number): boolean {
+    this.#waitingBytes += bytes
+    const most = this.#options.outboxBytesMax ?? OUTBOX_BYTES_MAX
+    return this.#waitingBytes <= OUTBOX_WAITING_SHARE * most
+  }
+
+  #tooFewHosts(): MoyaiError {
+    return tooFewHosts(this.#components.pool, this.#full)
   }
 
   /**
@@ -320,6 +345,7 @@ export class StoreRun {
   async #finishPacks(threads: StoreThreads): Promise<void> {
     await threads.flushContent()
     await this.#queue.idle()
+    if (this.#waitingBytes > 0) throw this.#tooFewHosts()
     let segments: Uint8Array[] = []
     let bytes = 0
     for await (const { pack, segment } of this.#components.index.unpublished()) {
@@ -439,6 +465,16 @@ export class StoreRun {
   get #seconds(): number {
     return (this.#components.clock.monotonic() - this.#started) / 1000
   }
+}
+
+/** The codes of new stripes in the pool as it is. TOO_FEW_HOSTS. */
+export function plannedCodes(pool: StorePool, fixed: Code | undefined): Codes {
+  const hosts = pool.hosts()
+  const policy = pool.policy()
+  const plan = (stripeClass: 'data' | 'meta'): CodePlan =>
+    planCode({ hosts, owner: pool.self, class: stripeClass, policy, fixed })
+  const data = plan('data')
+  return { data, meta: plan('meta') }
 }
 
 function abortReason(signal: AbortSignal): MoyaiError {

@@ -4,7 +4,6 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,15 +12,12 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 
 import {
   blake3,
   decodePage,
-  deriveVaultBundle,
   fromHex,
   fromUtf8,
   HASH_BYTES,
@@ -34,78 +30,17 @@ import {
   toHex,
   vaultSigner,
 } from '@moyai/protocol'
-import type { Code, Entry, Snapshot } from '@moyai/protocol'
+import type { Entry, Snapshot } from '@moyai/protocol'
 
-import { systemClock } from '../clock.ts'
 import { loadCodec } from '../codec.ts'
-import { openMemoryDatabase } from '../database/index.ts'
 import { syscalls } from '../files/index.ts'
-import { SeededRandom, systemRandom } from '../random.ts'
+import { SeededRandom } from '../random.ts'
 import { loadHasher } from './native-hasher.ts'
 import { remainingAt } from './leaving.ts'
-import { StoreService } from './store-service.ts'
 import { PageCache } from './page-cache.ts'
 import { IndexRebuilder } from './rebuild-index.ts'
-import type { StoreEvent, StoreRequest } from './store-run.ts'
-import { MemoryPool } from './testing/memory-pool.ts'
-import { VaultIndex } from './vault-index.ts'
-
-const quiet = { debug() {}, info() {}, warn() {}, error() {} }
-const bundle = deriveVaultBundle(new Uint8Array(32).fill(9), new Uint8Array(16).fill(3))
-
-type World = {
-  pool: MemoryPool
-  index: VaultIndex
-  service: StoreService
-  home: string
-  source: string
-  request: (more?: Partial<StoreRequest>) => StoreRequest
-}
-
-function makeWorld(
-  t: TestContext,
-  sites: readonly string[] = ['a', 'a', 'b', 'b', 'c'],
-  code?: Code,
-): World {
-  const folder = mkdtempSync(join(tmpdir(), 'moyai-store-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  const home = join(folder, 'home')
-  const source = join(folder, 'source')
-  mkdirSync(join(home, 'outbox'), { recursive: true })
-  mkdirSync(source)
-  const pool = new MemoryPool(sites, vaultSigner(bundle))
-  const index = new VaultIndex(openMemoryDatabase())
-  const service = new StoreService(
-    {
-      home,
-      outbox: join(home, 'outbox'),
-      bundle,
-      hostname: 'test',
-      username: 'tester',
-      program: 'moyai test',
-      patienceMs: 300,
-      code,
-    },
-    {
-      index,
-      network: pool,
-      pool,
-      log: pool,
-      hasher: loadHasher(),
-      clock: systemClock,
-      random: systemRandom,
-      logger: quiet,
-    },
-  )
-  const request = (more: Partial<StoreRequest> = {}): StoreRequest => ({
-    paths: [source],
-    tags: [],
-    excludes: [],
-    dryRun: false,
-    ...more,
-  })
-  return { pool, index, service, home, source, request }
-}
+import type { StoreEvent } from './store-run.ts'
+import { bundle, makeWorld, quiet, type World } from './testing/world.ts'
 
 /** Reads chunks back from the hosts' data shards, as a restore does. */
 class Reader {

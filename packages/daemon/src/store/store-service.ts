@@ -3,13 +3,14 @@
  * between stores the settler, which places what found no host.
  */
 
-import { MoyaiError, toMoyaiError } from '@moyai/protocol'
+import { isMoyaiError, minimumShards, MoyaiError, toMoyaiError } from '@moyai/protocol'
 import type { StoreSummary } from '@moyai/protocol'
 
 import { loadCodec } from '../codec.ts'
-import { listOutbox, removeSpares } from './outbox.ts'
+import { listOutbox, outboxBytes, removeSpares } from './outbox.ts'
+import { onlineHolders } from './sender.ts'
 import { Settler, type SettleResult } from './settler.ts'
-import { StoreRun } from './store-run.ts'
+import { plannedCodes, StoreRun } from './store-run.ts'
 import { WalkerThreads } from './walker-thread.ts'
 import type {
   RunContext,
@@ -94,6 +95,60 @@ export class StoreService {
   }
 
   async #store(request: StoreRequest, context: RunContext): Promise<StoreSummary> {
+    try {
+      const summary = await this.#run(request, context)
+      if (!request.dryRun) await this.#components.waiting?.remove(request)
+      return summary
+    } catch (error) {
+      if (request.outbox !== true || request.dryRun || !isMoyaiError(error, 'TOO_FEW_HOSTS')) {
+        throw error
+      }
+      throw await this.#wait(request, error)
+    }
+  }
+
+  /** Keeps what is to be stored for when hosts are back; what the person is told. */
+  async #wait(request: StoreRequest, error: MoyaiError): Promise<MoyaiError> {
+    const { waiting, clock } = this.#components
+    const { paths, name, tags, excludes } = request
+    const store = { paths, tags, excludes, since: clock.now() }
+    const isKept = await waiting?.add(name === undefined ? store : { ...store, name })
+    if (isKept !== true) return error
+    const bytes = await outboxBytes(this.#options.outbox)
+    const mib = (bytes / 2 ** 20).toFixed(1)
+    return new MoyaiError(
+      'TOO_FEW_HOSTS',
+      `${error.message}; ${mib} MiB wait in the outbox of this host`,
+      {
+        hint: 'leave the daemon running: it stores by itself when enough hosts are back',
+        cause: error,
+        data: { waiting: true, outbox_bytes: bytes },
+      },
+    )
+  }
+
+  /** Stores that wait, where there are hosts for them now. */
+  async #storeWaiting(): Promise<void> {
+    const { waiting, logger, pool } = this.#components
+    for (const store of (await waiting?.list()) ?? []) {
+      if (this.#stop.signal.aborted) return
+      const { data } = plannedCodes(pool, this.#options.code)
+      if (onlineHolders(pool.hosts(), pool.self) < minimumShards(data.code)) return
+      const { since, ...request } = store
+      try {
+        const { snapshot_id: snapshot } = await this.store({ ...request, dryRun: false })
+        logger.info({ snapshot, since }, 'stored what had waited for hosts')
+      } catch (error) {
+        const known = toMoyaiError(error)
+        logger.warn({ error: known.message }, 'what waits for hosts could not be stored')
+        // while hosts are missing, or the daemon stops, it waits on; else a person must look
+        if (isMoyaiError(known, 'TOO_FEW_HOSTS', 'ABORTED', 'BUSY', 'NO_POOL')) return
+        await waiting?.remove(request)
+      }
+    }
+  }
+
+  async #run(request: StoreRequest, context: RunContext): Promise<StoreSummary> {
     const options = this.#options
     const { patienceMs } = options
     if (!request.dryRun) {
@@ -135,6 +190,7 @@ export class StoreService {
       this.#awake = false
       try {
         await this.settle()
+        await this.#storeWaiting()
       } catch (error) {
         if (!signal.aborted) logger.warn({ error: toMoyaiError(error).message }, 'settling failed')
       }

@@ -221,6 +221,8 @@ export type StoreParams = {
   dryRun: boolean
   /** false: the command may leave, the daemon goes on. */
   wait: boolean
+  /** With too few hosts, wait for them: content in the outbox, the rest when they are back. */
+  outbox?: boolean
 }
 
 /** Progress, in restic's names. */
