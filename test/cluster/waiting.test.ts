@@ -1,5 +1,5 @@
-// Goal: a laptop without its pool keeps what was to be stored, says so, and stores it by itself when
-// the others are back, whatever happened to its daemon meanwhile.
+// Goal: a laptop without its pool keeps what was to be stored, says so, and stores it by itself
+// when the others are back, whatever happened to its daemon meanwhile.
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

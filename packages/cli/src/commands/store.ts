@@ -16,6 +16,8 @@ export const storeCommand: Command = {
   --tag T              a tag for the snapshot; repeatable
   --exclude P          leave out what matches (as in .gitignore); repeatable
   --exclude-file F     read such patterns from a file; repeatable
+  --policy P           what this source must survive, such as "host=3 site=2"; kinds that are not
+                       named are the pool's (moyai pool policy)
   --dry-run            tell what would be stored, store nothing
   --no-wait            return at once; the daemon goes on
   --outbox             with too few hosts there, keep the data here (exit code 20) and store it
@@ -31,11 +33,13 @@ Exit codes: 0 protected · 3 some files could not be read · 20 too few hosts, n
     'dry-run': { type: 'boolean', short: 'n' },
     'no-wait': { type: 'boolean' },
     outbox: { type: 'boolean' },
+    policy: { type: 'string' },
   },
   async run(args, context) {
     if (args.positionals.length === 0) throw usage('store takes at least one PATH')
     const { output } = context
     const name = args.text('name')
+    const policy = args.text('policy')
     const excludes = [...args.texts('exclude')]
     for (const file of args.texts('exclude-file')) {
       excludes.push(...(await patternsOf(resolve(context.cwd, file))))
@@ -49,6 +53,7 @@ Exit codes: 0 protected · 3 some files could not be read · 20 too few hosts, n
         excludes,
         dryRun: args.flag('dry-run'),
         wait: !args.flag('no-wait'),
+        ...(policy === undefined ? {} : { policy }),
         ...(args.flag('outbox') ? { outbox: true } : {}),
       },
       {

@@ -68,6 +68,7 @@ const SHAPES: Shapes = {
     excludes: texts,
     dryRun: boolean,
     wait: boolean,
+    policy: optionalText,
     outbox: { optional: true, shape: 'boolean' },
   },
   retrieve: {

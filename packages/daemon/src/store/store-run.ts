@@ -43,6 +43,7 @@ import type { PathPlan } from './path-plan.ts'
 import type { Appended, StoreLog, StoreNetwork, StorePool } from './ports.ts'
 import { onlineHolders, PATIENCE_MS, Sender, SendQueue, tooFewHosts } from './sender.ts'
 import { SharedState } from './shared-state.ts'
+import { withPolicy } from './source-policy.ts'
 import { statusEvent, summaryOf } from './store-report.ts'
 import type { Codes } from './store-report.ts'
 import { StoreThreads } from './store-threads.ts'
@@ -73,6 +74,8 @@ export type StoreRequest = {
   tags: string[]
   excludes: string[]
   dryRun: boolean
+  /** What this source must survive, where it is not the pool's policy: `host=3 site=2`. */
+  policy?: string
   /** With too few hosts, seal what there is room for into the outbox before giving up. */
   outbox?: boolean
 }
@@ -154,7 +157,11 @@ export class StoreRun {
     context: RunContext
   }) {
     this.#options = o.options
-    this.#components = o.components
+    const { policy } = o.request
+    this.#components =
+      policy === undefined
+        ? o.components
+        : { ...o.components, pool: withPolicy(o.components.pool, policy) }
     this.#request = o.request
     this.#context = o.context
     const { clock } = o.components
@@ -163,7 +170,7 @@ export class StoreRun {
     const { outbox, patienceMs } = o.options
     this.#sender = new Sender(
       { outbox, ...(patienceMs === undefined ? {} : { patienceMs }) },
-      o.components,
+      this.#components,
     )
     this.#queue = new SendQueue((pack) => this.#send(pack))
   }

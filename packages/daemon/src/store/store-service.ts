@@ -110,9 +110,15 @@ export class StoreService {
   /** Keeps what is to be stored for when hosts are back; what the person is told. */
   async #wait(request: StoreRequest, error: MoyaiError): Promise<MoyaiError> {
     const { waiting, clock } = this.#components
-    const { paths, name, tags, excludes } = request
-    const store = { paths, tags, excludes, since: clock.now() }
-    const isKept = await waiting?.add(name === undefined ? store : { ...store, name })
+    const { paths, name, tags, excludes, policy } = request
+    const isKept = await waiting?.add({
+      paths,
+      tags,
+      excludes,
+      since: clock.now(),
+      ...(name === undefined ? {} : { name }),
+      ...(policy === undefined ? {} : { policy }),
+    })
     if (isKept !== true) return error
     const bytes = await outboxBytes(this.#options.outbox)
     const mib = (bytes / 2 ** 20).toFixed(1)

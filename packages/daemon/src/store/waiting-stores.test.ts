@@ -25,14 +25,18 @@ test('Goal: the content waits in the outbox, and is stored when hosts are back.'
   for (const host of pool.others) pool.bring(host, false)
   await assert.rejects(service.store(world.request()), TOO_FEW)
   assert.deepEqual(await waiting.list(), [], 'it waits only when it is asked to')
-  await assert.rejects(service.store(world.request({ outbox: true, tags: ['x'] })), {
-    ...TOO_FEW,
-    message: /MiB wait in the outbox/,
-  })
+  await assert.rejects(
+    service.store(world.request({ outbox: true, tags: ['x'], policy: 'host=3' })),
+    {
+      ...TOO_FEW,
+      message: /MiB wait in the outbox/,
+    },
+  )
   assert.equal(pool.entries.length, 0)
   assert.ok(outboxBytes(world) > 6_000_000)
   const [store] = await waiting.list()
   assert.deepEqual(store?.tags, ['x'])
+  assert.equal(store.policy, 'host=3')
   await service.start()
   try {
     for (const host of pool.others) pool.bring(host, true)

@@ -16,6 +16,7 @@ export type WaitingStore = {
   name?: string
   tags: string[]
   excludes: string[]
+  policy?: string
   since: number
 }
 
@@ -69,7 +70,7 @@ function decoded(value: Uint8Array): WaitingStore | undefined {
       texts(store.tags) &&
       texts(store.excludes) &&
       typeof store.since === 'number' &&
-      (store.name === undefined || typeof store.name === 'string')
+      [store.name, store.policy].every((one) => one === undefined || typeof one === 'string')
     return isWhole ? (store as WaitingStore) : undefined
   } catch {
     return undefined

@@ -221,6 +221,8 @@ export type StoreParams = {
   dryRun: boolean
   /** false: the command may leave, the daemon goes on. */
   wait: boolean
+  /** What this source must survive, where it is not the pool's policy: `host=3 site=2`. */
+  policy?: string
   /** With too few hosts, wait for them: content in the outbox, the rest when they are back. */
   outbox?: boolean
 }
