@@ -14,7 +14,12 @@ import { startCluster } from '../helpers/cluster.ts'
 import { noise } from '../helpers/fixture-tree.ts'
 import { TABLE_OWNER, tablePool } from '../helpers/placement-tables.ts'
 
-const POOLS = [
+// Larger ones, which take minutes: MOYAI_TEST_POOLS=20/4/3,40/4/4 (hosts/sites/providers).
+const GIVEN = process.env['MOYAI_TEST_POOLS']?.split(',').map((shape) => {
+  const [hosts = 3, sites = 1, providers = 0] = shape.split('/').map(Number)
+  return { hosts, sites, providers }
+})
+const POOLS = GIVEN ?? [
   { hosts: 3, sites: 3, providers: 0 },
   { hosts: 4, sites: 3, providers: 0 },
   { hosts: 5, sites: 2, providers: 2 },
