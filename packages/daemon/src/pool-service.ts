@@ -41,7 +41,7 @@ import {
 import { remainingAt, type VaultIndex } from './store/index.ts'
 
 /** `hosts` shows what is younger than this, and does not wait longer for a host that hangs. */
-const LEDGER_AGE_MS = 5_000
+const LEDGER_AGE_MS = 1_000
 const LEDGER_PATIENCE_MS = 1_000
 /** How long owners are waited for when they are asked what of theirs is at a retiring host. */
 const ASK_MS = 10_000
