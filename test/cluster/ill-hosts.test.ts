@@ -98,10 +98,12 @@ test('a home that was copied to another machine', async (t) => {
   t.after(() => copy.stop())
   await original.start()
   await copy.start()
-  await until('one of the two notices', async () => {
-    const said = [await alarmsOf(original), await alarmsOf(copy)].join('\n')
-    return /HOME_CLONED: another machine uses the identity/.test(said)
-  })
+  // each asks the others for news every half minute
+  const said = async (): Promise<string> =>
+    [await alarmsOf(original), await alarmsOf(copy)].join('\n')
+  const noticed = async (): Promise<boolean> =>
+    /HOME_CLONED: another machine uses the identity/.test(await said())
+  await until('one of the two notices', noticed, 120_000)
   const found = [(await problemsOf(original)).found, (await problemsOf(copy)).found].join('\n')
   assert.match(found, /clone: another machine uses the identity of this host/)
 })

@@ -66,10 +66,14 @@ export async function untilProtected(
 }
 
 /** Waits until `check` holds. */
-export async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  const giveUp = performance.now() + 30_000
+export async function until(
+  what: string,
+  check: () => Promise<boolean>,
+  deadlineMs: number = 60_000,
+): Promise<void> {
+  const giveUp = performance.now() + deadlineMs
   while (!(await check())) {
-    if (performance.now() > giveUp) throw new Error(`not seen within 30 s: ${what}`)
+    if (performance.now() > giveUp) throw new Error(`not seen within ${deadlineMs} ms: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }

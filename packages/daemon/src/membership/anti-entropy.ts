@@ -69,6 +69,8 @@ export class AntiEntropy {
       void this.#tell(host)
       void this.pull(host)
     })
+    // the network runs already: some may have connected before anybody listened
+    this.announce()
     this.#polling = this.#poll()
   }
 
