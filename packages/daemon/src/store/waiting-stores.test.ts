@@ -73,6 +73,21 @@ test('Goal: the outbox takes its share and no more.', async (t) => {
   )
 })
 
+test('Goal: sources with long and similar paths wait side by side.', async () => {
+  const waiting = new WaitingStores(openMemoryDatabase())
+  const long = `/${'folder/'.repeat(100)}`
+  for (const [since, last] of ['a', 'b'].entries()) {
+    assert.ok(await waiting.add({ paths: [long + last], tags: [], excludes: [], since }))
+  }
+  assert.equal((await waiting.list()).length, 2)
+  await waiting.remove({ paths: [`${long}a`] })
+  await waiting.remove({ paths: [`${long}c`] })
+  assert.deepEqual(
+    (await waiting.list()).map(({ paths }) => paths),
+    [[`${long}b`]],
+  )
+})
+
 test('Goal: as many sources as may wait, and what is damaged is left out.', async () => {
   const database = openMemoryDatabase()
   const waiting = new WaitingStores(database)

@@ -3,7 +3,7 @@
  * until hosts are back. The content itself waits in the outbox.
  */
 
-import { fromUtf8, utf8 } from '@moyai/protocol'
+import { blake3, equalBytes, fromUtf8, utf8 } from '@moyai/protocol'
 
 import type { Database, Table } from '../database/index.ts'
 
@@ -40,24 +40,22 @@ export class WaitingStores {
 
   /** Whether it may wait; durable when it resolves. DISK. */
   async add(store: WaitingStore): Promise<boolean> {
-    const others = (await this.list()).filter((one) => keyText(one) !== keyText(store))
+    const key = keyOf(store)
+    const others = (await this.list()).filter((one) => !equalBytes(keyOf(one), key))
     if (others.length >= WAITING_STORES_MAX) return false
-    await this.#table.put(keyOf(store), utf8(JSON.stringify(store)))
+    await this.#table.put(key, utf8(JSON.stringify(store)))
     return true
   }
 
-  /** DISK. */
-  remove(store: Pick<WaitingStore, 'name' | 'paths'>): Promise<void> {
-    return this.#table.del(keyOf(store))
+  /** Nothing is written where none waits, as after most stores. DISK. */
+  async remove(store: Pick<WaitingStore, 'name' | 'paths'>): Promise<void> {
+    const key = keyOf(store)
+    if ((await this.#table.get(key)) !== undefined) await this.#table.del(key)
   }
 }
 
-function keyText({ name, paths }: Pick<WaitingStore, 'name' | 'paths'>): string {
-  return name ?? paths.join('\0')
-}
-
-function keyOf(store: Pick<WaitingStore, 'name' | 'paths'>): Uint8Array {
-  return utf8(keyText(store)).subarray(0, 500)
+function keyOf({ name, paths }: Pick<WaitingStore, 'name' | 'paths'>): Uint8Array {
+  return blake3(utf8(name ?? paths.join('\0')))
 }
 
 function decoded(value: Uint8Array): WaitingStore | undefined {
