@@ -17,18 +17,10 @@ import {
 } from '@moyai/protocol'
 
 import type { Database, Operation, Table } from '../database/index.ts'
+import { isLoopbackAddress, withoutPeerId } from '../net/addresses.ts'
 import type { AddressRecords } from '../net/sync/state.ts'
 
 type Known = { record: AddressRecord; envelope: Uint8Array }
-
-/** `/ip4/192.0.2.1/tcp/4001/p2p/12D3…` without the peer id, which the record's host says. */
-export function withoutPeerId(address: string): string {
-  return address.replace(/\/p2p\/[^/]+$/, '')
-}
-
-function isLoopback(address: string): boolean {
-  return /^\/(?:ip4\/127\.|ip6\/::1\/|dns[46]?\/localhost\/)/.test(address)
-}
 
 /**
  * What others should try: no addresses that only this machine reaches, unless there are no others.
@@ -37,7 +29,7 @@ export function publishable(addresses: readonly string[]): string[] {
   const bare = [...new Set(addresses.map(withoutPeerId))].filter(
     (address) => address.length > 0 && address.length <= ADDRESS_LENGTH_MAX,
   )
-  const reachable = bare.filter((address) => !isLoopback(address))
+  const reachable = bare.filter((address) => !isLoopbackAddress(address))
   return (reachable.length > 0 ? reachable : bare).slice(0, ADDRESSES_MAX)
 }
 

@@ -11,7 +11,7 @@ import { isMoyaiError, PUBLIC_KEY_BYTES, utf8 } from '@moyai/protocol'
 import { readFile, replaceFile, SECRET_MODE, type Disk } from '../file-system/index.ts'
 import type { Logger } from '../logger.ts'
 import { hexOfPeerId } from '../net/identity.ts'
-import { withoutPeerId } from './address-book.ts'
+import { withoutPeerId } from '../net/addresses.ts'
 import * as events from './events.ts'
 
 /** Enough for a pool of hundreds; a longer file is not ours. */

@@ -33,3 +33,13 @@ export function addressOf(text: string, peer: PeerId): Multiaddr | undefined {
     return undefined
   }
 }
+
+/** `/ip4/192.0.2.1/tcp/4001/p2p/12D3…` without the peer id, which the record's host says. */
+export function withoutPeerId(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
+}
+
+/** Whether only this machine itself can reach the address. */
+export function isLoopbackAddress(address: string): boolean {
+  return /^\/(?:ip4\/127\.|ip6\/::1\/|dns[46]?\/localhost\/)/.test(address)
+}

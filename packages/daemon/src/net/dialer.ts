@@ -9,7 +9,7 @@
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { MoyaiError, type Clock, type Random } from '@moyai/protocol'
-import { addressOf } from './addresses.ts'
+import { addressOf, withoutPeerId } from './addresses.ts'
 import { peerIdOfHex } from './identity.ts'
 import * as limits from './limits.ts'
 import type { Links } from './links.ts'
@@ -57,7 +57,7 @@ export class Dialer {
    */
   async again(member: Member, signal: AbortSignal): Promise<string> {
     const connection = await this.#dial(member, { signal, force: true })
-    const address = connection.remoteAddr.toString().replace(/\/p2p\/[^/]+$/, '')
+    const address = withoutPeerId(connection.remoteAddr.toString())
     // Where only a relay led before, it is kept.
     if (this.#o.links.all(member.host).filter(({ direct }) => direct).length > 1) {
       await connection.close({ signal: AbortSignal.timeout(limits.FAREWELL_MS) })

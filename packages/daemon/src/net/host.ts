@@ -17,7 +17,7 @@ import {
   toMoyaiError,
   type Signer,
 } from '@moyai/protocol'
-import { checkedAddress } from './addresses.ts'
+import { checkedAddress, isLoopbackAddress } from './addresses.ts'
 import { Awake } from './awake.ts'
 import { ByteBudget } from './budget.ts'
 import { Dialer } from './dialer.ts'
@@ -31,7 +31,7 @@ import { LanePool, type LaneRequest } from './lane-pool.ts'
 import * as limits from './limits.ts'
 import { Links } from './links.ts'
 import { PeerTable, type Member, type PeerLinks, type PeerState } from './peers.ts'
-import { isLoopbackAddress, withLastPorts, type Listening } from './ports.ts'
+import { withLastPorts, type Listening } from './ports.ts'
 import { HOP_PROTOCOL } from './relay/constants.ts'
 import { Relay } from './relay/handler.ts'
 import { createTransport, type Node } from './transport.ts'

@@ -45,8 +45,3 @@ export function isListening(address: string, actual: readonly string[]): boolean
   const port = /\/tcp\/(\d+)/.exec(address)?.[1]
   return actual.some((one) => /\/tcp\/(\d+)/.exec(one)?.[1] === port)
 }
-
-/** Whether only this machine itself can reach the address. */
-export function isLoopbackAddress(address: string): boolean {
-  return /^\/(?:ip4\/127\.|ip6\/::1\/|dns[46]?\/localhost\/)/.test(address)
-}
