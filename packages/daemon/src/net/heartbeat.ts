@@ -27,8 +27,8 @@ export class Heartbeat {
   readonly #clock: Clock
   /** When each connection is pinged next, by the steady clock. */
   readonly #due = new WeakMap<Connection, number>()
-  /** Since when an answer is waited for. */
-  readonly #waiting = new Map<Connection, number>()
+  /** Since when an answer is waited for: one that closes meanwhile is never answered. */
+  readonly #waiting = new WeakMap<Connection, number>()
   #stop = new AbortController()
 
   constructor({ connectionManager }: HeartbeatComponents, clock: Clock) {
@@ -43,7 +43,6 @@ export class Heartbeat {
 
   stop(): void {
     this.#stop.abort()
-    this.#waiting.clear()
   }
 
   async #beat(signal: AbortSignal): Promise<void> {
