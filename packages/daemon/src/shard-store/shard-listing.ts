@@ -66,18 +66,15 @@ export class ShardListing {
   /** Bytes of all shard files, by the vault's folder. */
   async bytes(): Promise<Map<string, number>> {
     const sums = new Map<string, number>()
-    let batch: { vault: string; size: Promise<number | undefined> }[] = []
+    let batch: Promise<{ vault: string; size: number }>[] = []
     const add = async (): Promise<void> => {
-      for (const { vault, size } of batch) {
-        sums.set(vault, (sums.get(vault) ?? 0) + ((await size) ?? 0))
+      for (const { vault, size } of await Promise.all(batch)) {
+        sums.set(vault, (sums.get(vault) ?? 0) + size)
       }
       batch = []
     }
     for await (const { vault, path } of this.#files({ from: undefined, only: undefined })) {
-      const size = this.#sizeOf(path)
-      // awaited in order below: one that fails earlier must not count as unhandled until then
-      size.catch(() => undefined)
-      batch.push({ vault, size })
+      batch.push(this.#sizeOf(path).then((size) => ({ vault, size: size ?? 0 })))
       if (batch.length === SIZES_AT_ONCE) await add()
     }
     await add()
