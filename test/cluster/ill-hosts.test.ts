@@ -49,6 +49,13 @@ test('a clock that is a day ahead', async (t) => {
   assert.equal(own.code, 1)
 })
 
+test('a host that is well, asked by many at once', async (t) => {
+  const { cluster } = await startCluster(t, HOSTS)
+  const host = cluster.host('a')
+  const asked = Array.from({ length: 12 }, () => alarmsOf(host))
+  assert.deepEqual(new Set(await Promise.all(asked)), new Set(['']))
+})
+
 /** Starts `host` with a file system of its own at its shards; false, aloud, where that needs more rights. */
 async function startOn(t: TestContext, host: ClusterHost, mount: string): Promise<boolean> {
   const isRoot = process.platform === 'linux' && process.geteuid?.() === 0

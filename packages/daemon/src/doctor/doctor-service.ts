@@ -23,6 +23,7 @@ import {
 import { type Disk, readFile, removeFile, replaceFile, SECRET_MODE } from '../file-system/index.ts'
 import type { Home } from '../home/index.ts'
 import type { Membership } from '../membership/index.ts'
+import { withoutPeerId } from '../net/addresses.ts'
 import type { Network, PeerState } from '../net/index.ts'
 
 /** Hosts that are asked to reach this one, those of other sites first. */
@@ -41,6 +42,7 @@ export type DoctorComponents = {
 /** Takes up to 20 s, where hosts cannot reach this one. */
 export class DoctorService {
   readonly #c: DoctorComponents
+  #tryingDisk: Promise<DoctorFacts['disk']> | undefined
 
   constructor(components: DoctorComponents) {
     this.#c = components
@@ -56,7 +58,7 @@ export class DoctorService {
     const facts: DoctorFacts = {
       name: config.host.name,
       site: state?.hosts.get(self)?.site ?? config.host.site,
-      listening: network.addresses().map((address) => address.replace(/\/p2p\/[^/]+$/, '')),
+      listening: network.addresses().map(withoutPeerId),
       announced: config.network.announce,
       pool: state === undefined ? null : { name: state.name },
       standing: state === undefined || state.hosts.has(self) ? 'member' : 'revoked',
@@ -122,7 +124,15 @@ export class DoctorService {
     return (await Promise.all(answers)).flat()
   }
 
-  async #disk(): Promise<DoctorFacts['disk']> {
+  /** Those who ask at once share the answer: there is one file to try it with. */
+  #disk(): Promise<DoctorFacts['disk']> {
+    this.#tryingDisk ??= this.#tryDisk().finally(() => {
+      this.#tryingDisk = undefined
+    })
+    return this.#tryingDisk
+  }
+
+  async #tryDisk(): Promise<DoctorFacts['disk']> {
     const { home, disk } = this.#c
     const { reserveBytes } = home.config.storage
     // shards may be on a disk of their own; what is left in their temporary folder is swept
