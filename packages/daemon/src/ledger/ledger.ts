@@ -18,6 +18,7 @@ import type { Clock, HostStatus, LedgerResponse, PoolState } from '@moyai/protoc
 import type { Logger } from '../logger.ts'
 import type { Network } from '../net/index.ts'
 import type { ShardStore, VaultQuota } from '../shard-store/index.ts'
+import { Turns } from '../turns.ts'
 
 const LEDGER_PROTOCOL = '/moyai/ledger/1'
 /** Hosts are asked in turns: in a small pool all each time, in one of forty within 5 min. */
@@ -26,11 +27,7 @@ const ASKED_PER_TURN = 8
 const ANSWER_MS_MAX = 10_000
 
 /** What a host said, and when: `at` ms since the epoch by this host's clock. */
-export type LedgerEntry = LedgerResponse & {
-  at: number
-  /** How far its clock is ahead of this one's, ms, give or take half the round trip. */
-  clockAheadMs: number
-}
+export type LedgerEntry = LedgerResponse & { at: number }
 
 export type LedgerComponents = {
   network: Pick<Network, 'registerProtocol' | 'request' | 'peers' | 'on'>
@@ -103,12 +100,10 @@ export class Ledger {
   }
 
   async #askForEver(): Promise<void> {
-    const { clock } = this.#components
+    const { clock, network } = this.#components
+    const turns = new Turns(ASKED_PER_TURN)
     while (!this.#stop.signal.aborted) {
-      const { network } = this.#components
-      const online = network.peers().flatMap(({ host, connected }) => (connected ? host : []))
-      const oldest = online.sort((a, b) => (this.of(a)?.at ?? 0) - (this.of(b)?.at ?? 0))
-      await Promise.all(oldest.slice(0, ASKED_PER_TURN).map((host) => this.#ask(host)))
+      await Promise.all(turns.next(network.peers()).map((host) => this.#ask(host)))
       await clock.sleep(ASK_INTERVAL_MS, this.#stop.signal).catch(() => undefined)
     }
   }
@@ -118,14 +113,11 @@ export class Ledger {
     this.#asking.add(host)
     const { network, clock, logger } = this.#components
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_MS_MAX)])
-    const began = clock.now()
     try {
       const request = encodeLedgerRequest()
       const answer = await network.request(host, LEDGER_PROTOCOL, request, { signal })
       const response = decodeLedgerResponse(answer)
-      const at = clock.now()
-      const clockAheadMs = Math.round(response.now - (began + at) / 2)
-      this.#entries.set(host, { ...response, at, clockAheadMs })
+      this.#entries.set(host, { ...response, at: clock.now() })
     } catch (error) {
       // it is asked again at the next turn; what it said before is still the best there is
       if (!this.#stop.signal.aborted) {

@@ -21,6 +21,7 @@ import { pullEntries } from '../net/sync/handler.ts'
 import type { Summary } from '../net/sync/messages.ts'
 import type { SyncState } from '../net/sync/state.ts'
 import type { Network } from '../net/types.ts'
+import { Turns } from '../turns.ts'
 import * as events from './events.ts'
 
 /** How often peers are asked what they have, those first that were not asked for longest. */
@@ -116,15 +117,9 @@ export class AntiEntropy {
 
   async #poll(): Promise<void> {
     const { signal } = this.#stop
-    const asked = new Map<string, number>()
-    for (let turn = 1; !signal.aborted; turn++) {
-      const last = (host: string): number => asked.get(host) ?? 0
-      const hosts = this.#o.network
-        .peers()
-        .flatMap(({ host, connected }) => (connected ? host : []))
-        .sort((a, b) => last(a) - last(b))
-        .slice(0, SYNC_PEERS_PER_POLL)
-      for (const host of hosts) asked.set(host, turn)
+    const turns = new Turns(SYNC_PEERS_PER_POLL)
+    while (!signal.aborted) {
+      const hosts = turns.next(this.#o.network.peers())
       await Promise.all(hosts.map((host) => this.pull(host)))
       try {
         await this.#o.clock.sleep(SYNC_POLL_MS, signal)
