@@ -28,7 +28,7 @@ export type StorePool = {
   revoked(): ReadonlySet<string>
   policy(): Policy
   /** Short name of a host (hex). */
-  nameOf?(host: string): string
+  nameOf(host: string): string
 }
 
 /** What became of an appended entry. */

@@ -57,7 +57,7 @@ export type SendResult = {
   payloadBytes: number
   /** Hosts that its code takes to be durable. */
   needed: number
-  /** Hosts (hex) that have no room left for this vault. */
+  /** Hosts (hex) that have no room left for this vault; complete where it is not durable. */
   full: ReadonlySet<string>
 }
 
@@ -86,7 +86,7 @@ export class Sender {
    * MALFORMED …) are thrown: it is torn.
    */
   async send(pack: Uint8Array, o: { patient: boolean; signal: AbortSignal }): Promise<SendResult> {
-    const { index, hasher, clock, pool } = this.#components
+    const { index, hasher, clock } = this.#components
     await using file = await OutboxFile.open(this.#options.outbox, pack, hasher)
     const known = (await index.holders(pack)).filter((holder) => holder.receipt !== undefined)
     const placed = new Map(known.map((holder) => [holder.index, holder]))
@@ -102,15 +102,21 @@ export class Sender {
       shipment.avoid = new Set(this.#full)
     }
     const durable = placed.size >= minimum
-    const full = new Set(this.#full)
-    for (const host of pool.hosts()) {
-      const isFull = host.online && host.freeBytes < descriptor.shardLength
-      if (isFull && host.id !== pool.self) full.add(host.id)
-    }
+    const full = durable ? this.#full : this.#fullFor(descriptor.shardLength)
     const missing = descriptor.k + descriptor.m - placed.size
     if (durable) await this.#record(shipment, missing)
     if (durable && missing === 0) await recycleOutboxPack(this.#options.outbox, pack)
     return { durable, missing, payloadBytes: file.payloadBytes, needed: minimum, full }
+  }
+
+  /** Hosts that have no room for a shard: that said so, or refused one. */
+  #fullFor(shardLength: number): Set<string> {
+    const { pool } = this.#components
+    const full = new Set(this.#full)
+    for (const { id, online, freeBytes } of pool.hosts()) {
+      if (id !== pool.self && online && freeBytes < shardLength) full.add(id)
+    }
+    return full
   }
 
   /** Places and sends shards until all are there or no host is left to try. */
@@ -263,7 +269,7 @@ export function tooFewHosts(pool: StorePool, full: ReadonlySet<string>): MoyaiEr
   const hosts = pool.hosts()
   const others = hosts.length - 1
   const online = onlineHolders(hosts, pool.self)
-  const names = [...full].map((host) => pool.nameOf?.(host) ?? host.slice(0, 8)).sort()
+  const names = [...full].map((host) => pool.nameOf(host)).sort()
   const data = { online, full: names, hosts: others }
   if (full.size > 0) {
     return new MoyaiError(

@@ -16,6 +16,6 @@ export function withPolicy(pool: StorePool, text: string): StorePool {
     retiring: () => pool.retiring(),
     revoked: () => pool.revoked(),
     policy: () => effectivePolicy(pool.hosts(), policy),
-    nameOf: (host) => pool.nameOf?.(host) ?? host.slice(0, 8),
+    nameOf: (host) => pool.nameOf(host),
   }
 }

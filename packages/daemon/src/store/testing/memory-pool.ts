@@ -97,6 +97,10 @@ export class MemoryPool implements StorePool, StoreNetwork, StoreLog {
     this.others = sites.map((site, i) => new MemoryHost({ seed: i + 2, site }))
   }
 
+  nameOf(host: string): string {
+    return host.slice(0, 8)
+  }
+
   retiring(): ReadonlySet<string> {
     return this.retired
   }
