@@ -3,11 +3,12 @@
  * between stores the settler, which places what found no host.
  */
 
-import { isMoyaiError, minimumShards, MoyaiError, toMoyaiError } from '@moyai/protocol'
+import { isMoyaiError, minimumShards, MoyaiError, parsePolicy, toMoyaiError } from '@moyai/protocol'
 import type { StoreSummary } from '@moyai/protocol'
 
 import { loadCodec } from '../codec.ts'
 import { listOutbox, outboxBytes, removeSpares } from './outbox.ts'
+import { planPaths } from './path-plan.ts'
 import { onlineHolders } from './sender.ts'
 import { Settler, type SettleResult } from './settler.ts'
 import { plannedCodes, StoreRun } from './store-run.ts'
@@ -111,6 +112,9 @@ export class StoreService {
   async #wait(request: StoreRequest, error: MoyaiError): Promise<MoyaiError> {
     const { waiting, clock } = this.#components
     const { paths, name, tags, excludes, policy } = request
+    // what waiting cannot mend is told now, while somebody listens
+    planPaths(paths)
+    if (policy !== undefined) parsePolicy(policy)
     const isKept = await waiting?.add({
       paths,
       tags,
@@ -147,16 +151,18 @@ export class StoreService {
       } catch (error) {
         const known = toMoyaiError(error)
         logger.warn({ error: known.message }, 'what waits for hosts could not be stored')
-        // while hosts are missing, or the daemon stops, it waits on; else a person must look
         if (isMoyaiError(known, 'TOO_FEW_HOSTS', 'ABORTED', 'BUSY', 'NO_POOL')) return
-        await waiting?.remove(request)
+        // a source that has gone meanwhile does not come back by waiting; all else may
+        const isHopeless = isMoyaiError(known, 'PATH_UNKNOWN', 'USAGE', 'CONFIG_INVALID')
+        if (isHopeless) await waiting?.remove(request)
       }
     }
   }
 
   async #run(request: StoreRequest, context: RunContext): Promise<StoreSummary> {
     const options = this.#options
-    const { patienceMs } = options
+    // who may wait in the outbox need not wait for hosts here
+    const patienceMs = request.outbox === true ? 0 : options.patienceMs
     if (!request.dryRun) {
       const patience = patienceMs === undefined ? {} : { patienceMs }
       await this.#settler.resume({ signal: context.signal, ...patience })

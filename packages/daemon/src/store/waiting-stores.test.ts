@@ -48,6 +48,20 @@ test('Goal: the content waits in the outbox, and is stored when hosts are back.'
   }
 })
 
+test('Goal: what waiting cannot mend is refused at once, and does not wait.', async (t) => {
+  const world = makeWorld(t)
+  const { pool, service, source, waiting } = world
+  writeFileSync(join(source, 'file'), 'content')
+  for (const host of pool.others) pool.bring(host, false)
+  const ask = (more: Parameters<World['request']>[0]): Promise<unknown> =>
+    service.store(world.request({ outbox: true, ...more }))
+  await assert.rejects(ask({}), TOO_FEW)
+  // the first one waits in the outbox: these are asked behind it
+  await assert.rejects(ask({ name: 'typo', policy: 'host=9x' }), { code: 'CONFIG_INVALID' })
+  await assert.rejects(ask({ paths: [join(source, 'gone')] }), { code: 'PATH_UNKNOWN' })
+  assert.equal((await waiting.list()).length, 1)
+})
+
 test('Goal: the outbox takes its share and no more.', async (t) => {
   const most = 64 * 1024 * 1024
   const world = makeWorld(t, undefined, undefined, most)
