@@ -13,6 +13,7 @@ import {
   toHex,
 } from '@moyai/protocol'
 import type { ErrorCode, Signer, StripeDescriptor } from '@moyai/protocol'
+import { DIGESTS_BYTES, differingBuckets, toggleShard } from '@moyai/daemon'
 import type { ShardId, ShardItem, ShardStore } from '@moyai/daemon'
 
 export const VAULT: Signer = ed25519Signer(new Uint8Array(32).fill(1))
@@ -243,6 +244,33 @@ export function shardStoreSuite(name: string, place: () => Promise<ShardStorePla
         const items = await listAll(shards)
         assert.equal(items.length, 1)
         assert.equal(await shards.usedBytes(), items[0]?.length)
+      }),
+    )
+
+    void test(
+      'goal: digests name the same shards however they came, and change with each',
+      withStore(async (shards) => {
+        const { vault } = testStripe(1).descriptor
+        const empty = await shards.digests(vault)
+        assert.deepEqual(empty, new Uint8Array(DIGESTS_BYTES))
+        let told = 0
+        const end = shards.onChange(() => told++)
+        for (const seed of [1, 2, 3, 4]) {
+          const before = await shards.digests(vault)
+          await store(shards, testStripe(seed), { index: seed % 2 })
+          const after = await shards.digests(vault)
+          assert.deepEqual(differingBuckets(before, after), [testStripe(seed).descriptor.pack[0]])
+        }
+        assert.equal(told, 4)
+        const expected = new Uint8Array(DIGESTS_BYTES)
+        for (const item of await listAll(shards)) toggleShard(expected, item)
+        assert.deepEqual(await shards.digests(vault), expected)
+        assert.deepEqual(await shards.vaults(), [vault])
+        const bucket = testStripe(1).descriptor.pack[0] as number
+        const { items } = await shards.list({ vault, bucket })
+        assert.ok(items.some(({ pack }) => pack[0] === bucket))
+        assert.ok(items.every(({ pack }) => pack[0] === bucket))
+        end()
       }),
     )
 

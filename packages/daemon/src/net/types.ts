@@ -136,8 +136,12 @@ export interface ShardClient {
   inventory(o: {
     vault: Uint8Array
     cursor?: Uint8Array
+    /** Only packs of this first byte. */
+    bucket?: number
     signal?: AbortSignal
   }): Promise<{ items: ShardItem[]; next?: Uint8Array }>
+  /** Digests of the peer's inventory of a vault, DIGESTS_BYTES (spec/health.md §2). */
+  digests(o: { vault: Uint8Array; signal?: AbortSignal }): Promise<Uint8Array>
 }
 
 /** The network as the daemon's services see it. */

@@ -12,6 +12,7 @@ import { MoyaiError, isMoyaiError, openStripe, shardPayloadOffset, toHex } from 
 import type { Random, StripeDescriptor } from '@moyai/protocol'
 import { removeFile } from '../file-system/index.ts'
 import type { Disk } from '../file-system/index.ts'
+import { InventoryDigests } from './digests.ts'
 import { DurableFolders } from './durable-folders.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { ShardListing } from './shard-listing.ts'
@@ -92,6 +93,8 @@ class DiskShardStore implements ShardStore {
   readonly #folders: DurableFolders
   readonly #listing: ShardListing
   readonly #locks = new KeyedLock()
+  readonly #digests: InventoryDigests
+  readonly #listeners = new Set<(vault: Uint8Array) => void>()
   readonly #writers = new Set<TemporaryShard>()
   /** Shards that somebody writes, by path. */
   readonly #writing = new Map<string, { count: number; contended: boolean }>()
@@ -110,6 +113,7 @@ class DiskShardStore implements ShardStore {
     this.#id = id
     this.#folders = new DurableFolders(o.disk)
     this.#listing = new ShardListing(o.disk, o.root)
+    this.#digests = new InventoryDigests((vault) => this.#listing.names(vault))
   }
 
   static async open(o: ShardStoreOptions, id: Uint8Array): Promise<DiskShardStore> {
@@ -209,10 +213,27 @@ class DiskShardStore implements ShardStore {
     }
   }
 
-  async list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {
+  async list(o: Parameters<ShardStore['list']>[0]): Promise<ShardPage> {
     this.#checkOpen()
     await this.#guard()
     return this.#listing.page(o)
+  }
+
+  async vaults(): Promise<Uint8Array[]> {
+    this.#checkOpen()
+    await this.#guard()
+    return this.#listing.vaults()
+  }
+
+  async digests(vault: Uint8Array): Promise<Uint8Array> {
+    this.#checkOpen()
+    await this.#guard()
+    return this.#digests.of(vault)
+  }
+
+  onChange(listener: (vault: Uint8Array) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   async stat(o: {
@@ -439,11 +460,13 @@ class DiskShardStore implements ShardStore {
         const replaced = isFree ? 0 : await this.#sizeOf(id)
         await this.#inFolder(parts, (folder) => disk.rename(o.path, `${folder}/${fileName(id)}`))
         o.moved()
+        if (replaced === 0) this.#digests.changed(id)
         this.#used?.add(id.vault, o.fileLength - replaced)
       }
       const folder = await this.#folders.ensure(this.#o.root, parts)
       await this.#folders.syncFolder(folder)
     })
+    for (const listener of this.#listeners) listener(id.vault)
   }
 
   async #sizeOf(id: ShardId): Promise<number> {

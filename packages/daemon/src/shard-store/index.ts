@@ -1,5 +1,12 @@
 /** The shards that this host keeps for others. */
 
+export {
+  differingBuckets,
+  DIGEST_BUCKETS,
+  DIGESTS_BYTES,
+  InventoryDigests,
+  toggleShard,
+} from './digests.ts'
 export { openShardStore } from './disk-shard-store.ts'
 export type { ShardStoreOptions } from './disk-shard-store.ts'
 export { memoryShardStore } from './memory-shard-store.ts'

@@ -37,12 +37,17 @@ export class ShardListing {
     this.#root = root
   }
 
-  async page(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {
+  async page(o: {
+    vault?: Uint8Array
+    cursor?: Uint8Array
+    limit?: number
+    bucket?: number
+  }): Promise<ShardPage> {
     const limit = Math.max(1, Math.min(o.limit ?? LIST_ITEMS_MAX, LIST_ITEMS_MAX))
     const items: ShardItem[] = []
     const from = o.cursor === undefined ? undefined : decodeCursor(o.cursor)
     const only = o.vault === undefined ? undefined : vaultFolder(o.vault)
-    for await (const file of this.#files({ from, only })) {
+    for await (const file of this.#files({ from, only, bucket: o.bucket })) {
       const vault = o.vault ?? (await this.#vaultOf(file.vault))
       if (vault === undefined) continue
       if (items.length === limit) return { items, next: encodeCursor(file) }
@@ -51,6 +56,23 @@ export class ShardListing {
       items.push({ vault: copyBytes(vault), pack: fromHex(file.pack), index: file.index, length })
     }
     return { items }
+  }
+
+  /** Names of all shards of a vault. */
+  async *names(vault: Uint8Array): AsyncGenerator<{ pack: Uint8Array; index: number }> {
+    for await (const { pack, index } of this.#files({ only: vaultFolder(vault) })) {
+      yield { pack: fromHex(pack), index }
+    }
+  }
+
+  /** Vaults that have a shard here of which the header can be read. */
+  async vaults(): Promise<Uint8Array[]> {
+    const vaults: Uint8Array[] = []
+    for (const folder of await this.#folders(this.#root, VAULT_FOLDER)) {
+      const vault = await this.#vaultOf(folder)
+      if (vault !== undefined) vaults.push(copyBytes(vault))
+    }
+    return vaults
   }
 
   async indexesOf(o: { vault: Uint8Array; pack: Uint8Array }): Promise<number[]> {
@@ -73,7 +95,7 @@ export class ShardListing {
       }
       batch = []
     }
-    for await (const { vault, path } of this.#files({ from: undefined, only: undefined })) {
+    for await (const { vault, path } of this.#files({})) {
       batch.push(this.#sizeOf(path).then((size) => ({ vault, size: size ?? 0 })))
       if (batch.length === SIZES_AT_ONCE) await add()
     }
@@ -83,16 +105,19 @@ export class ShardListing {
 
   /** All shard files from a place on, sorted. */
   async *#files(o: {
-    from: Place | undefined
-    only: string | undefined
+    from?: Place | undefined
+    only?: string | undefined
+    /** First byte of the packs, when only those are wanted. */
+    bucket?: number | undefined
   }): AsyncGenerator<NamedFile> {
-    const { from } = o
+    const { from, bucket } = o
+    const onlyPacks = bucket === undefined ? undefined : packFolder(Uint8Array.of(bucket))
     for (const vault of await this.#folders(this.#root, VAULT_FOLDER)) {
       if (o.only !== undefined && vault !== o.only) continue
       if (from !== undefined && vault < from.vault) continue
       for (const folder of await this.#folders(`${this.#root}/${vault}`, PACK_FOLDER)) {
         const isBefore = from?.vault === vault && folder < from.pack.slice(0, 2)
-        if (isBefore) continue
+        if (isBefore || (onlyPacks !== undefined && folder !== onlyPacks)) continue
         const path = `${this.#root}/${vault}/${folder}`
         for (const file of await this.#filesIn({ vault, path, folder })) {
           if (from === undefined || comparePlaces(file, from) >= 0) yield file
@@ -141,7 +166,7 @@ export class ShardListing {
   async #vaultOf(folder: string): Promise<Uint8Array | undefined> {
     const known = this.#vaults.get(folder)
     if (known !== undefined) return known
-    for await (const { path } of this.#files({ from: undefined, only: folder })) {
+    for await (const { path } of this.#files({ only: folder })) {
       try {
         const { vault } = (await readShardHeader(this.#disk, path)).descriptor
         if (vaultFolder(vault) !== folder) continue

@@ -99,9 +99,20 @@ export interface ShardStore {
   /**
    * What is here, read from the names of the files alone and sorted by vault, pack and index; of
    * one vault, or of all. `cursor` is the `next` of the page before; MALFORMED when it is not.
-   * `limit` items at most.
+   * `limit` items at most; with `bucket` only packs of that first byte.
    */
-  list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage>
+  list(o: {
+    vault?: Uint8Array
+    cursor?: Uint8Array
+    limit?: number
+    bucket?: number
+  }): Promise<ShardPage>
+  /** Vaults that have shards here. */
+  vaults(): Promise<Uint8Array[]>
+  /** Digests of the inventory of a vault, DIGESTS_BYTES: see `digests.ts`. */
+  digests(vault: Uint8Array): Promise<Uint8Array>
+  /** Calls `listener` after a shard of `vault` came or went; the returned function ends that. */
+  onChange(listener: (vault: Uint8Array) => void): () => void
   /** The shards of one stripe that are here with a right header; usually one, none is no error. */
   stat(o: {
     vault: Uint8Array

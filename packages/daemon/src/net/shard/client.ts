@@ -20,6 +20,7 @@ import type { LaneRequest } from '../lane-pool.ts'
 import { COMMIT_IDLE_MS } from '../limits.ts'
 import type { ShardClient } from '../types.ts'
 import {
+  decodeDigestsResponse,
   decodeGetResponse,
   decodeInventoryResponse,
   decodePutResponse,
@@ -53,8 +54,13 @@ export function shardClient(options: ShardClientOptions): ShardClient {
     },
     inventory: async (o) => {
       const cursor = o.cursor === undefined ? {} : { cursor: o.cursor }
-      const request = { op: 'inventory', vault: o.vault, ...cursor } as const
+      const bucket = o.bucket === undefined ? {} : { bucket: o.bucket }
+      const request = { op: 'inventory', vault: o.vault, ...cursor, ...bucket } as const
       return ask(options, request, decodeInventoryResponse, o.signal)
+    },
+    digests: async (o) => {
+      const request = { op: 'digests', vault: o.vault } as const
+      return (await ask(options, request, decodeDigestsResponse, o.signal)).digests
     },
   }
 }

@@ -7,6 +7,7 @@ import { fromHex } from '@moyai/protocol'
 import * as fc from 'fast-check'
 import { outcome } from '../../testing/outcome.ts'
 import {
+  decodeDigestsResponse,
   decodeGetResponse,
   decodeInventoryResponse,
   decodePutResponse,
@@ -29,6 +30,7 @@ const DECODERS = {
   'get-response': decodeGetResponse,
   'stat-response': decodeStatResponse,
   'inventory-response': decodeInventoryResponse,
+  'digests-response': decodeDigestsResponse,
 }
 
 type Vector = { name: string; kind: keyof typeof DECODERS; body: string; expect: string }

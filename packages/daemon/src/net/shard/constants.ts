@@ -16,6 +16,7 @@ import {
   STRIPE_ENVELOPE_BYTES_MAX,
   type Infer,
 } from '@moyai/protocol'
+import { DIGEST_BUCKETS, DIGESTS_BYTES } from '../../shard-store/digests.ts'
 import {
   CURSOR_BYTES_MAX,
   INVENTORY_PAGE_MAX,
@@ -45,7 +46,13 @@ const REQUEST = s.variant('op', {
     length: s.int({ min: 1, max: SHARD_LENGTH_MAX }),
   }),
   stat: s.map({ op: s.literal('stat'), vault, pack }),
-  inventory: s.map({ op: s.literal('inventory'), vault, cursor: s.optional(cursor) }),
+  inventory: s.map({
+    op: s.literal('inventory'),
+    vault,
+    cursor: s.optional(cursor),
+    bucket: s.optional(s.int({ max: DIGEST_BUCKETS - 1 })),
+  }),
+  digests: s.map({ op: s.literal('digests'), vault }),
 })
 
 /** Body of a REQUEST. */
@@ -60,6 +67,7 @@ const GET_RESPONSE = s.map({
 const STAT_RESPONSE = s.map({
   items: s.array(s.map({ index, envelope }), { max: STAT_ITEMS_MAX }),
 })
+const DIGESTS_RESPONSE = s.map({ digests: s.bytes({ length: DIGESTS_BYTES }) })
 const INVENTORY_RESPONSE = s.map({
   items: s.array(s.map({ pack, index, length: s.int({ max: SHARD_FILE_BYTES_MAX }) }), {
     max: INVENTORY_PAGE_MAX,
@@ -71,6 +79,7 @@ const INVENTORY_RESPONSE = s.map({
 export type PutResponse = Infer<typeof PUT_RESPONSE>
 /** `length`: of the whole shard; `proof`: of the asked range (bao slice proof). */
 export type GetResponse = Infer<typeof GET_RESPONSE>
+export type DigestsResponse = Infer<typeof DIGESTS_RESPONSE>
 export type StatResponse = Infer<typeof STAT_RESPONSE>
 export type InventoryResponse = Infer<typeof INVENTORY_RESPONSE>
 
@@ -99,6 +108,10 @@ export function encodeStatResponse(response: StatResponse): Uint8Array {
   return encodeCbor(response)
 }
 
+export function encodeDigestsResponse(response: DigestsResponse): Uint8Array {
+  return encodeCbor(response)
+}
+
 export function encodeInventoryResponse(response: InventoryResponse): Uint8Array {
   return encodeCbor(fields(response))
 }
@@ -116,6 +129,10 @@ export function decodeGetResponse(bytes: Uint8Array): GetResponse {
 
 export function decodeStatResponse(bytes: Uint8Array): StatResponse {
   return decodeAs(STAT_RESPONSE, bytes, { ...LIMITS, what: 'stat response' })
+}
+
+export function decodeDigestsResponse(bytes: Uint8Array): DigestsResponse {
+  return decodeAs(DIGESTS_RESPONSE, bytes, { ...LIMITS, what: 'digests response' })
 }
 
 export function decodeInventoryResponse(bytes: Uint8Array): InventoryResponse {

@@ -26,6 +26,7 @@ import { INVENTORY_PAGE_MAX, SHARD_READ_BYTES, STAT_ITEMS_MAX } from '../limits.
 import type { Membership } from '../types.ts'
 import {
   decodeShardRequest,
+  encodeDigestsResponse,
   encodeGetResponse,
   encodeInventoryResponse,
   encodePutResponse,
@@ -34,7 +35,7 @@ import {
 } from './constants.ts'
 
 /** What the handler needs of the shard store. */
-export type HeldShards = Pick<ShardStore, 'put' | 'open' | 'list' | 'stat'>
+export type HeldShards = Pick<ShardStore, 'put' | 'open' | 'list' | 'stat' | 'digests'>
 
 export type ShardHandlerComponents = {
   store: HeldShards
@@ -61,6 +62,10 @@ export function shardHandler(components: ShardHandlerComponents): ExchangeHandle
         return serveStat(components, exchange, request)
       case 'inventory':
         return serveInventory(components, exchange, request)
+      case 'digests': {
+        const digests = await components.store.digests(request.vault)
+        return exchange.respond(encodeDigestsResponse({ digests }))
+      }
     }
   }
 }
@@ -178,10 +183,11 @@ async function serveInventory(
   exchange: Exchange,
   request: RequestOf<'inventory'>,
 ): Promise<void> {
-  const { vault, cursor } = request
+  const { vault, cursor, bucket } = request
   const page = await components.store.list({
     vault,
     limit: INVENTORY_PAGE_MAX,
+    ...(bucket === undefined ? {} : { bucket }),
     ...(cursor === undefined ? {} : { cursor }),
   })
   const items = page.items.map(({ pack, index, length }) => ({ pack, index, length }))

@@ -12,6 +12,7 @@ import {
   toHex,
   type StripeDescriptor,
 } from '@moyai/protocol'
+import { DIGESTS_BYTES, toggleShard } from '../../shard-store/digests.ts'
 import type {
   ShardId,
   ShardItem,
@@ -87,6 +88,15 @@ export class MemoryShards implements HeldShards {
       read: async (offset, length) => held.bytes.slice(offset, offset + length),
       close: async () => {},
     }
+  }
+
+  async digests(vault: Uint8Array): Promise<Uint8Array> {
+    const digests = new Uint8Array(DIGESTS_BYTES)
+    for (const { descriptor, index } of this.held.values()) {
+      const { pack } = descriptor
+      if (equalBytes(descriptor.vault, vault)) toggleShard(digests, { pack, index })
+    }
+    return digests
   }
 
   async list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {

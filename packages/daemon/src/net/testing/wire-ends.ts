@@ -34,7 +34,7 @@ import { createLibp2p } from 'libp2p'
 import { systemClock } from '../../clock.ts'
 import { nodeDisk } from '../../file-system/index.ts'
 import { SeededRandom, systemRandom } from '../../random.ts'
-import { openShardStore } from '../../shard-store/index.ts'
+import { DIGESTS_BYTES, openShardStore } from '../../shard-store/index.ts'
 import { eventually } from '../../testing/eventually.ts'
 import { privateKeyOfSeed } from '../identity.ts'
 import { createNetwork, type InspectableNetwork } from '../index.ts'
@@ -143,6 +143,7 @@ async function storeOfNothing(): Promise<EndStore> {
     },
     open: () => Promise.reject(new MoyaiError('NOT_FOUND', 'no shard is kept here')),
     list: async () => ({ items: [] }),
+    digests: async () => new Uint8Array(DIGESTS_BYTES),
     stat: async () => [],
   }
   return { store, close: nothing }

@@ -1,0 +1,143 @@
+/** Reading what other hosts list, as far as it differs from what they listed before. */
+
+import { blake3, concatBytes, equalBytes, fromHex, toHex, type Clock } from '@moyai/protocol'
+
+import type { Database, Table } from '../database/index.ts'
+import { Inventories } from '../inventories.ts'
+import { differingBuckets, DIGEST_BUCKETS, DIGESTS_BYTES } from '../shard-store/index.ts'
+import type { HealthNetwork, HealthReport, StripeView } from './ports.ts'
+import { type StripeTable, withoutHost, withPlace } from './stripe-table.ts'
+
+const BUCKET_BYTES = DIGESTS_BYTES / DIGEST_BUCKETS
+/** No digest: the bucket is listed again. */
+const UNKNOWN_BYTE = 0xa5
+
+export type PeerInventoriesComponents = {
+  network: HealthNetwork
+  table: StripeTable
+  database: Database
+  clock: Clock
+  /** Places of stripes of that vault changed. */
+  changed: (vault: Uint8Array) => void
+}
+
+/** See the head of this file. */
+export class PeerInventories {
+  readonly #c: PeerInventoriesComponents
+  readonly #digests: Table
+
+  constructor(components: PeerInventoriesComponents) {
+    this.#c = components
+    this.#digests = components.database.table('inventory-digest', { cache: true })
+  }
+
+  /** Compares what `host` says it has with what it said before, and reads what differs. */
+  async ask(host: string, signal: AbortSignal): Promise<HealthReport> {
+    const { network } = this.#c
+    const report = await network.ask(host, signal)
+    const said = new Map(report.inventories.map(({ vault, digest }) => [toHex(vault), digest]))
+    for (const vault of await this.#c.table.vaults()) {
+      const known = await this.#knownDigests(host, vault)
+      const digest = said.get(toHex(vault))
+      if (digest !== undefined && equalBytes(digestOf(known), digest)) continue
+      const digests =
+        digest === undefined
+          ? new Uint8Array(DIGESTS_BYTES)
+          : await network.shards(host).digests({ vault, signal })
+      if (equalBytes(known, digests)) continue
+      await this.#readBuckets({ host, vault, known, digests, signal })
+    }
+    return report
+  }
+
+  async #knownDigests(host: string, vault: Uint8Array): Promise<Uint8Array> {
+    const known = await this.#digests.get(concatBytes(fromHex(host), vault))
+    return known?.length === DIGESTS_BYTES ? known : new Uint8Array(DIGESTS_BYTES)
+  }
+
+  async #readBuckets(o: {
+    host: string
+    vault: Uint8Array
+    known: Uint8Array
+    digests: Uint8Array
+    signal: AbortSignal
+  }): Promise<void> {
+    const { host, vault, known, digests, signal } = o
+    let isNews = false
+    for (const bucket of differingBuckets(known, digests)) {
+      const own = digests.subarray(bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
+      isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
+      known.set(own, bucket * BUCKET_BYTES)
+    }
+    await this.#digests.put(concatBytes(fromHex(host), vault), known)
+    if (isNews) this.#c.changed(vault)
+  }
+
+  /** Takes over what `host` lists of one bucket; whether anything differed. */
+  async #readBucket(o: {
+    host: string
+    vault: Uint8Array
+    bucket: number
+    own: Uint8Array
+    signal: AbortSignal
+  }): Promise<boolean> {
+    const { host, vault, bucket, signal } = o
+    const { clock, network } = this.#c
+    const isEmpty = o.own.every((byte) => byte === 0)
+    const shards = (name: string): Pick<ReturnType<HealthNetwork['shards']>, 'inventory'> => ({
+      inventory: (ask) => network.shards(name).inventory({ ...ask, bucket }),
+    })
+    const hosts = { hosts: () => (isEmpty ? [] : [host]), shards }
+    const inventories = new Inventories({ hosts, vault, clock, signal })
+    let isNews = false
+    for await (const view of this.#c.table.of(vault, bucket)) {
+      const indexes = new Set((await inventories.of(view.pack)).map(({ index }) => index))
+      const failure = inventories.failures().get(host)
+      if (failure !== undefined) throw failure
+      isNews = (await this.takeOver(view, host, indexes)) || isNews
+    }
+    return isNews
+  }
+
+  /** Makes the record of one stripe say of `host` what it said itself. */
+  async takeOver(
+    { vault, pack }: StripeView,
+    host: string,
+    indexes: ReadonlySet<number>,
+  ): Promise<boolean> {
+    const seenAt = this.#c.clock.now()
+    let isNews = false
+    await this.#c.table.change(vault, pack, (record) => {
+      if (record === undefined) return undefined
+      const before = record.places.filter((place) => place.host === host)
+      const { k, m } = record.code
+      const valid = [...indexes].filter((index) => index < k + m)
+      const isSame =
+        before.length === valid.length && before.every(({ index }) => indexes.has(index))
+      if (isSame) return undefined
+      isNews = true
+      let after = withoutHost(record, host, indexes)
+      for (const index of valid) {
+        if (before.some((place) => place.index === index)) continue
+        after = withPlace(after, { index, host, seenAt, refuted: false })
+      }
+      return after
+    })
+    return isNews
+  }
+
+  /** What `host` has in the buckets of `packs` is asked again: they concern us only now. */
+  async forget(host: string, vault: Uint8Array, packs: readonly Uint8Array[]): Promise<void> {
+    const known = await this.#knownDigests(host, vault)
+    for (const pack of packs) {
+      const at = (pack[0] as number) * BUCKET_BYTES
+      known.fill(UNKNOWN_BYTE, at, at + BUCKET_BYTES)
+    }
+    await this.#digests.put(concatBytes(fromHex(host), vault), known)
+  }
+}
+
+/** Digest of all digests of a vault: what a report says. */
+export function digestOf(digests: Uint8Array): Uint8Array {
+  return blake3(digests).slice(0, 16)
+}
