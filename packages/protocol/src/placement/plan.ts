@@ -242,3 +242,17 @@ export function placementCaps(o: {
   const { code, policy = DEFAULT_POLICY } = o
   return reachOf(code, poolOf({ ...o, policy, shardsMax: code.k + code.m })).caps
 }
+
+/**
+ * The margin that a stripe of this code has in the pool when all its shards are placed; see
+ * `CodePlan.margin`.
+ */
+export function placementMargin(o: {
+  hosts: readonly HostFacts[]
+  owner: string
+  code: Code
+  policy?: Policy
+}): number {
+  const { code, policy = DEFAULT_POLICY } = o
+  return reachOf(code, poolOf({ ...o, policy, shardsMax: code.k + code.m })).margin
+}
