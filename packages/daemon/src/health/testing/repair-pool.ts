@@ -319,6 +319,7 @@ export class TestPool {
       get: (o) => this.#get(host, o),
       stat: async (o) => host.shards.stat(o),
       inventory: async () => ({ items: [] }),
+      digests: async ({ vault }) => host.shards.digests(vault),
     }
   }
 
