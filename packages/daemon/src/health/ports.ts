@@ -21,6 +21,19 @@ export interface LivenessView {
   stateOf(host: string): HostState
   /** Calls `listener` after the state of some host has changed; the returned function ends that. */
   onChange(listener: () => void): () => void
+  /**
+   * Missed for so long that it would be presumed lost, if its whole domain were not silent or too
+   * many were not presumed lost this week: what is repaired with no margin left goes by this.
+   */
+  wouldBeLost?(host: string): boolean
+}
+
+/** What a person said of a host that is not there (spec/pool-log.md §4). */
+export type SaidAbsence = {
+  /** Id of the statement, hex. */
+  statement: string
+  /** Until when the host will be away, ms since 1970; or it is lost. */
+  until: number | 'lost'
 }
 
 export interface TrustView {
@@ -46,6 +59,8 @@ export interface HealthPool {
   vaults(): ReadonlyMap<string, string>
   /** Name of a host for people. */
   nameOf(host: string): string
+  /** What people said of hosts' absence, by host (hex); absent: nothing. */
+  absences?(): ReadonlyMap<string, SaidAbsence>
 }
 
 /** Where one shard is said to be. */
