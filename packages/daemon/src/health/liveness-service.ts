@@ -228,7 +228,7 @@ export class LivenessService implements LivenessView {
   /** The host is there: a declaration that it is lost was wrong, or no longer holds. */
   #refute(host: string): void {
     const said = this.#absences.get(host)
-    if (said?.until === 'lost') this.#refuted.set(host, said.statement)
+    if (said?.lost !== undefined) this.#refuted.set(host, said.lost)
   }
 
   /** Takes over who is in the pool, and what was said of them. */
@@ -253,15 +253,14 @@ export class LivenessService implements LivenessView {
   #hear(): void {
     const { awayUntil, declaredLost, connected, hosts } = this.#table
     for (const [host, id] of this.#refuted) {
-      if (this.#absences.get(host)?.statement !== id) this.#refuted.delete(host)
+      if (this.#absences.get(host)?.lost !== id) this.#refuted.delete(host)
     }
     for (let slot = 0; slot < hosts.length; slot++) {
       const host = hosts[slot] as string
       const said = this.#absences.get(host)
       if (connected[slot] === 1) this.#refute(host)
-      awayUntil[slot] = typeof said?.until === 'number' ? said.until : 0
-      const isLost = said?.until === 'lost' && this.#refuted.get(host) !== said.statement
-      declaredLost[slot] = Number(isLost)
+      awayUntil[slot] = said?.awayUntil ?? 0
+      declaredLost[slot] = Number(said?.lost !== undefined && this.#refuted.get(host) !== said.lost)
     }
   }
 

@@ -28,12 +28,12 @@ export interface LivenessView {
   wouldBeLost?(host: string): boolean
 }
 
-/** What a person said of a host that is not there (spec/pool-log.md §4). */
+/** What people said of a host that is not there (spec/pool-log.md §4). */
 export type SaidAbsence = {
-  /** Id of the statement, hex. */
-  statement: string
-  /** Until when the host will be away, ms since 1970; or it is lost. */
-  until: number | 'lost'
+  /** Until when it will be away, ms since 1970. */
+  awayUntil?: number
+  /** Id (hex) of the statement that declares it lost. */
+  lost?: string
 }
 
 export interface TrustView {
