@@ -72,6 +72,7 @@ export const ERROR_EXIT_CODES = {
   STORE_TAINTED: 1,
   NO_SPACE: 24,
   QUOTA: 24,
+  RETAINED: 23,
   // streams
   PROTOCOL_VIOLATION: 1,
   STREAM_CLOSED: 1,

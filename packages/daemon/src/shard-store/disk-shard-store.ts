@@ -9,9 +9,10 @@
 
 import { sep } from 'node:path'
 import { MoyaiError, isMoyaiError, openStripe, shardPayloadOffset, toHex } from '@moyai/protocol'
-import type { Random, StripeDescriptor } from '@moyai/protocol'
+import type { Random, StripeDescriptor, SurplusMarker } from '@moyai/protocol'
 import { removeFile } from '../file-system/index.ts'
 import type { Disk } from '../file-system/index.ts'
+import { ByVault } from './by-vault.ts'
 import { InventoryDigests } from './digests.ts'
 import { DurableFolders } from './durable-folders.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -28,6 +29,8 @@ import type {
 } from './shard-store.ts'
 import { TemporaryShard } from './shard-writer.ts'
 import { adoptIdentity, checkIdentity } from './store-identity.ts'
+import { SurplusCopies } from './surplus-copies.ts'
+import type { SurplusOptions } from './surplus-copies.ts'
 
 /** Shards on their way in at once: beyond, senders wait in their queues, not in our file table. */
 const WRITERS_MAX = 256
@@ -42,6 +45,8 @@ export type ShardStoreOptions = {
   quotaBytes: number
   /** Free bytes of the disk that are never used. */
   reserveBytes: number
+  /** What it takes to let surplus copies go; without it, none ever is. */
+  surplus?: SurplusOptions
 }
 
 /**
@@ -63,30 +68,6 @@ type Place = {
   leave(): void
 }
 
-/** Bytes by the vault's folder, and their sum. */
-class ByVault {
-  readonly #bytes: Map<string, number>
-  #total: number
-
-  constructor(bytes: ReadonlyMap<string, number> = new Map()) {
-    this.#bytes = new Map(bytes)
-    this.#total = [...bytes.values()].reduce((sum, one) => sum + one, 0)
-  }
-
-  get total(): number {
-    return this.#total
-  }
-
-  of(vault: Uint8Array): number {
-    return this.#bytes.get(vaultFolder(vault)) ?? 0
-  }
-
-  add(vault: Uint8Array, bytes: number): void {
-    this.#bytes.set(vaultFolder(vault), this.of(vault) + bytes)
-    this.#total += bytes
-  }
-}
-
 class DiskShardStore implements ShardStore {
   readonly #o: ShardStoreOptions
   readonly #id: Uint8Array
@@ -95,6 +76,7 @@ class DiskShardStore implements ShardStore {
   readonly #locks = new KeyedLock()
   readonly #digests: InventoryDigests
   readonly #listeners = new Set<(vault: Uint8Array) => void>()
+  readonly #surplus: SurplusCopies
   readonly #writers = new Set<TemporaryShard>()
   /** Shards that somebody writes, by path. */
   readonly #writing = new Map<string, { count: number; contended: boolean }>()
@@ -114,6 +96,19 @@ class DiskShardStore implements ShardStore {
     this.#folders = new DurableFolders(o.disk)
     this.#listing = new ShardListing(o.disk, o.root)
     this.#digests = new InventoryDigests((vault) => this.#listing.names(vault))
+    this.#surplus = new SurplusCopies({
+      ...o,
+      folders: this.#folders,
+      locks: this.#locks,
+      temporary: TEMPORARY_FOLDER,
+      sweep: () => this.#sweep(),
+      open: (one) => this.open(one),
+      removed: (one, bytes) => {
+        this.#used?.add(one.vault, -bytes)
+        this.#digests.changed(one)
+        this.#tell(one.vault)
+      },
+    })
   }
 
   static async open(o: ShardStoreOptions, id: Uint8Array): Promise<DiskShardStore> {
@@ -147,8 +142,7 @@ class DiskShardStore implements ShardStore {
     try {
       await this.#sweep()
       const state = await this.#stateOf(id)
-      if (state === 'whole') {
-        await this.#makeDurable(id)
+      if (state === 'whole' && (await this.#retain(id))) {
         place.leave()
         return { had: true, descriptor }
       }
@@ -236,6 +230,10 @@ class DiskShardStore implements ShardStore {
     return () => this.#listeners.delete(listener)
   }
 
+  #tell(vault: Uint8Array): void {
+    for (const listener of this.#listeners) listener(vault)
+  }
+
   async stat(o: {
     vault: Uint8Array
     pack: Uint8Array
@@ -254,6 +252,26 @@ class DiskShardStore implements ShardStore {
       }
     }
     return found
+  }
+
+  async markSurplus(id: ShardId, o: { receipt: Uint8Array }): Promise<SurplusMarker> {
+    this.#checkOpen()
+    return this.#surplus.mark(id, o.receipt)
+  }
+
+  async surplusMarker(id: ShardId): Promise<SurplusMarker | undefined> {
+    this.#checkOpen()
+    return this.#surplus.read(id)
+  }
+
+  async unmark(id: ShardId): Promise<void> {
+    this.#checkOpen()
+    return this.#surplus.unmark(id)
+  }
+
+  async trim(id: ShardId, o: { prove: () => Promise<Uint8Array> }): Promise<void> {
+    this.#checkOpen()
+    return this.#surplus.trim(id, o.prove)
   }
 
   async usedBytes(vault?: Uint8Array): Promise<number> {
@@ -346,6 +364,19 @@ class DiskShardStore implements ShardStore {
       if (isMoyaiError(error, 'SHARD_DAMAGED', 'DISK')) return 'bad'
       throw error
     }
+  }
+
+  /**
+   * Makes a shard that is here fit to be acknowledged: not surplus any more, and durable. False
+   * when it has just been trimmed.
+   */
+  async #retain(id: ShardId): Promise<boolean> {
+    return this.#locks.run(shardPath(id), async () => {
+      await this.#surplus.forget(id)
+      if ((await this.#sizeOf(id)) === 0) return false
+      await this.#makeDurable(id)
+      return true
+    })
   }
 
   /**
@@ -454,6 +485,7 @@ class DiskShardStore implements ShardStore {
     await this.#locks.run(shardPath(id), async () => {
       this.#folders.check()
       await this.#guard()
+      await this.#surplus.forget(id)
       const parts = [vaultFolder(id.vault), packFolder(id.pack)]
       const isFree = o.place.isFree && o.place.isAlone()
       if (isFree || (await this.#stateOf(id)) !== 'whole') {
@@ -466,7 +498,7 @@ class DiskShardStore implements ShardStore {
       const folder = await this.#folders.ensure(this.#o.root, parts)
       await this.#folders.syncFolder(folder)
     })
-    for (const listener of this.#listeners) listener(id.vault)
+    this.#tell(id.vault)
   }
 
   async #sizeOf(id: ShardId): Promise<number> {

@@ -11,6 +11,7 @@ export { openShardStore } from './disk-shard-store.ts'
 export type { ShardStoreOptions } from './disk-shard-store.ts'
 export { memoryShardStore } from './memory-shard-store.ts'
 export { LIST_ITEMS_MAX } from './shard-listing.ts'
+export type { SurplusOptions } from './surplus-copies.ts'
 export type {
   ShardId,
   ShardItem,

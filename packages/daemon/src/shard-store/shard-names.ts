@@ -31,6 +31,11 @@ export function fileName(id: { pack: Uint8Array; index: number }): string {
   return `${toHex(id.pack)}.${id.index}.shard`
 }
 
+/** The path of the marker that says a shard is surplus: beside it, and no shard by its name. */
+export function markerPath(id: ShardId): string {
+  return `${vaultFolder(id.vault)}/${packFolder(id.pack)}/${toHex(id.pack)}.${id.index}.surplus`
+}
+
 /** The path of a shard, below the store's folder. */
 export function shardPath(id: ShardId): string {
   return `${vaultFolder(id.vault)}/${packFolder(id.pack)}/${fileName(id)}`

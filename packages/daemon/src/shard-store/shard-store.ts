@@ -2,14 +2,14 @@
  * The port to the shards that this host keeps for others (spec/shard-file.md).
  *
  * What is acknowledged is durable: `commit` resolves only when bytes and names are on the disk.
- * What is kept is never overwritten by anything but a repaired copy of itself, and there is
- * deliberately no way here to delete a shard.
+ * What is kept is never overwritten by anything but a repaired copy of itself, and nothing is
+ * deleted but a surplus copy, under rules that this store checks itself (spec/surplus.md §2).
  *
  * Errors of all calls: STORE_OFFLINE when the store's folder is not the one it was (a disk that is
  * not mounted): never NOT_FOUND then. DISK for what else the disk does.
  */
 
-import type { StripeDescriptor } from '@moyai/protocol'
+import type { StripeDescriptor, SurplusMarker } from '@moyai/protocol'
 
 /** Names one shard: vault and pack are 32 bytes each. */
 export type ShardId = { vault: Uint8Array; pack: Uint8Array; index: number }
@@ -37,7 +37,7 @@ export interface ShardWriter {
 
 /**
  * `had`: this shard is already here, was just read and verified in full, and is durable:
- * acknowledge it.
+ * acknowledge it. It is not marked as surplus any more: who gets a receipt may rely on it.
  */
 export type ShardPut =
   | { had: true; descriptor: StripeDescriptor }
@@ -118,6 +118,25 @@ export interface ShardStore {
     vault: Uint8Array
     pack: Uint8Array
   }): Promise<{ index: number; envelope: Uint8Array }[]>
+  /**
+   * Remembers, durably, that this shard is surplus: another host has it too, as its `receipt`
+   * (envelope) of this moment says. A marker that names the same host and is not from the future
+   * stands as it is. Gives what stands. RETAINED when the receipt is not good for that; NOT_FOUND,
+   * SHARD_DAMAGED; what `openReceipt` throws; STORE_TAINTED.
+   */
+  markSurplus(id: ShardId, o: { receipt: Uint8Array }): Promise<SurplusMarker>
+  /** The marker of this shard; undefined when there is none that can be read. */
+  surplusMarker(id: ShardId): Promise<SurplusMarker | undefined>
+  /** Ends the waiting time of this shard, durably; no marker is fine. STORE_TAINTED. */
+  unmark(id: ShardId): Promise<void>
+  /**
+   * Deletes a surplus copy whose marker has stood for the waiting time. `prove` has to get a new
+   * receipt (envelope) of the host that the marker names: it is called only when all else is
+   * fulfilled, and what it throws is thrown. RETAINED when anything is missing, also when this
+   * shard was acknowledged to somebody meanwhile: then it stays, unmarked. NOT_FOUND,
+   * SHARD_DAMAGED, BUSY (the same is under way), STORE_TAINTED.
+   */
+  trim(id: ShardId, o: { prove: () => Promise<Uint8Array> }): Promise<void>
   /** Bytes of all shard files, damaged ones included; of one vault, or of all. */
   usedBytes(vault?: Uint8Array): Promise<number>
   /** Bytes that shards may still take: of the quota, and of the disk without its reserve. */

@@ -1,0 +1,3 @@
+/** Surplus copies: spec/surplus.md. */
+
+export * from './marker.ts'
