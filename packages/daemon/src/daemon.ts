@@ -7,11 +7,13 @@ import { hostname, tmpdir, userInfo } from 'node:os'
 
 import {
   controlAddress,
+  ed25519Signer,
   effectivePolicy,
   fromUtf8,
   type HostFacts,
   toHex,
   utf8,
+  vaultSigner,
   VERSION,
 } from '@moyai/protocol'
 
@@ -25,6 +27,7 @@ import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
+import { HealthServices, healthPool } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
@@ -106,6 +109,12 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
     random: systemRandom,
     quotaBytes: offerBytes,
     reserveBytes,
+    surplus: {
+      clock: effects.clock,
+      host: identity.publicKey,
+      pool: () => membership.state()?.id,
+      waitMs: config.storage.surplusAfterMs,
+    },
   })
   stack.defer(() => shards.close())
   const profile = { ...config.host, offeredBytes: offerBytes }
@@ -160,6 +169,9 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
     { home, database, logger, options },
     { membership, network, shards, bandwidth, ledger },
   )
+  services.health.serve()
+  stack.defer(() => services.health.stop())
+  await services.health.start()
   stack.defer(() => services.retrieve.close())
   stack.defer(() => services.store.stop())
   await services.store.start()
@@ -228,6 +240,7 @@ function storePoolOf(
 }
 
 type VaultServices = {
+  health: HealthServices
   store: StoreService
   retrieve: RetrieveService
   handlers: ReturnType<typeof controlHandlers>
@@ -251,6 +264,22 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     { bundle },
     { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
   )
+  const health = new HealthServices(
+    { surplusWaitMs: home.config.storage.surplusAfterMs },
+    {
+      pool: healthPool(self, { membership, network, ledger }),
+      network,
+      shards,
+      owned: { vault: vaultSigner(bundle).publicKey, index },
+      quotaOf: (of) => vaultQuota(membership.state(), self, of),
+      codec: loadCodec(),
+      signer: ed25519Signer(home.identitySeed),
+      database,
+      clock,
+      random: systemRandom,
+      logger,
+    },
+  )
   const vault = new VaultState(bundle, { membership, index, rebuilder, logger })
   const waiting = new WaitingStores(database)
   const store = new StoreService(
@@ -270,6 +299,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       log: {
         append: async (entry) => {
           const appended = await membership.ownLog.append(entry)
+          health.whereabouts.ownedChanged()
           for (const { host, error } of appended.unconfirmed) {
             logger.warn({ host, ...errorFields(error) }, 'a host did not confirm the new log entry')
           }
@@ -342,6 +372,9 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     }),
     logger,
   })
-  membership.onChange(() => store.wake())
-  return { store, retrieve, handlers }
+  membership.onChange(() => {
+    store.wake()
+    void health.liveness.turn()
+  })
+  return { health, store, retrieve, handlers }
 }

@@ -22,7 +22,7 @@ import { parse, TomlError } from 'smol-toml'
 
 import { parseTimetable, type Timetable } from '../bandwidth/index.ts'
 import { nearest } from './nearest.ts'
-import { parseBytes } from './quantity.ts'
+import { parseBytes, parseDuration } from './quantity.ts'
 
 /** How a host is switched on and off; decides what is expected of it. */
 export const HOST_CLASSES: readonly HostClass[] = ['always-on', 'desktop', 'laptop']
@@ -36,7 +36,7 @@ type Reaching = { relay: boolean; mdns: boolean; upnp: boolean }
 /** A checked configuration; sizes in bytes. */
 export type Config = {
   host: { name: string; site: string; provider: string; class: HostClass }
-  storage: { offerBytes: number; reserveBytes: number }
+  storage: { offerBytes: number; reserveBytes: number; surplusAfterMs: number }
   /** `code` is undefined where the planner chooses. */
   store: { code: Code | undefined }
   network: {
@@ -85,6 +85,12 @@ function size(value: unknown): string | number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   if (typeof value !== 'string') return fail('must be a size such as "500GB"')
   parseBytes(value)
+  return value
+}
+
+function duration(value: unknown): string {
+  if (typeof value !== 'string') return fail('must be a length of time such as "30d"')
+  parseDuration(value)
   return value
 }
 
@@ -162,6 +168,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     absent: '1GB',
     about: 'Free space of the disk that shards never take.',
     check: size,
+  },
+  {
+    key: 'storage.surplus-after',
+    absent: '30d',
+    about: 'A shard that another host has, too, goes after this time and a second check.',
+    check: duration,
   },
   {
     key: 'store.code',
@@ -287,7 +299,11 @@ function build(values: ReadonlyMap<string, Value>): Config {
       provider: text('host.provider'),
       class: text('host.class') as HostClass,
     },
-    storage: { offerBytes: bytes('storage.offer'), reserveBytes: bytes('storage.reserve') },
+    storage: {
+      offerBytes: bytes('storage.offer'),
+      reserveBytes: bytes('storage.reserve'),
+      surplusAfterMs: 1000 * parseDuration(text('storage.surplus-after')),
+    },
     store: { code: codeOf(text('store.code')) },
     network: {
       listen: list('network.listen'),

@@ -52,7 +52,8 @@ export class PeerInventories {
 
   async #knownDigests(host: string, vault: Uint8Array): Promise<Uint8Array> {
     const known = await this.#digests.get(concatBytes(fromHex(host), vault))
-    return known?.length === DIGESTS_BYTES ? known : new Uint8Array(DIGESTS_BYTES)
+    if (known?.length === DIGESTS_BYTES) return known
+    return new Uint8Array(DIGESTS_BYTES).fill(UNKNOWN_BYTE)
   }
 
   async #readBuckets(o: {
@@ -66,6 +67,8 @@ export class PeerInventories {
     let isNews = false
     for (const bucket of differingBuckets(known, digests)) {
       const own = digests.subarray(bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
+      // Also that a host has nothing there is news, where it was not known before.
+      isNews ||= isUnknown(known, bucket)
       isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
       known.set(own, bucket * BUCKET_BYTES)
     }
@@ -126,6 +129,20 @@ export class PeerInventories {
     return isNews
   }
 
+  /**
+   * Hosts (hex) by pack of which nobody knows yet whether they have a shard of it: they were not
+   * there to be asked since the stripe concerns this host.
+   */
+  async unasked(
+    hosts: readonly string[],
+    vault: Uint8Array,
+  ): Promise<(pack: Uint8Array) => string[]> {
+    const all: { host: string; known: Uint8Array }[] = []
+    for (const host of hosts) all.push({ host, known: await this.#knownDigests(host, vault) })
+    return (pack) =>
+      all.flatMap(({ host, known }) => (isUnknown(known, pack[0] as number) ? [host] : []))
+  }
+
   /** What `host` has in the buckets of `packs` is asked again: they concern us only now. */
   async forget(host: string, vault: Uint8Array, packs: readonly Uint8Array[]): Promise<void> {
     const known = await this.#knownDigests(host, vault)
@@ -135,6 +152,11 @@ export class PeerInventories {
     }
     await this.#digests.put(concatBytes(fromHex(host), vault), known)
   }
+}
+
+function isUnknown(known: Uint8Array, bucket: number): boolean {
+  const at = bucket * BUCKET_BYTES
+  return known.subarray(at, at + BUCKET_BYTES).every((byte) => byte === UNKNOWN_BYTE)
 }
 
 /** Digest of all digests of a vault: what a report says. */

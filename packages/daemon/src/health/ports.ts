@@ -108,6 +108,11 @@ export interface Whereabouts {
     pack: Uint8Array,
     signal: AbortSignal,
   ): Promise<{ envelope: Uint8Array; stripe: StripeDescriptor }>
+  /**
+   * For each pack of `vault` the hosts (hex) that could not be asked yet whether they have a shard
+   * of it: what is not known is not missing.
+   */
+  unasked?(vault: Uint8Array): Promise<(pack: Uint8Array) => string[]>
   /** The host proved, or signed, that it has this shard. */
   confirm(shard: {
     vault: Uint8Array

@@ -74,6 +74,8 @@ export type RepairOptions = {
   debounceMs?: number
   /** Limit of bytes per second of repairs that are not urgent; asked for before each stripe. */
   bytesPerSecond?: () => number
+  /** How long repairs of the own vault wait that can: the store places shards by itself, too. */
+  ownDelayMs?: number
   decisions?: Partial<RepairDecisions>
   /** A shard of this host's own vaults was placed, by whomever; `receipt` is verified. */
   onPlaced?: (vault: Uint8Array, pack: Uint8Array, shard: PlacedShard) => Promise<void>
@@ -345,9 +347,12 @@ export class RepairService {
       ),
     )
     let seen = 0
+    const unasked = await this.#c.whereabouts.unasked?.(fromHex(vault))
+    const isOpen = ({ pack }: StripeView): boolean =>
+      unasked?.(pack).some((host) => this.#standings.get(host) === 'here') === true
     for await (const view of this.#c.whereabouts.stripes(fromHex(vault))) {
       signal.throwIfAborted()
-      if (this.#note(view)) stale.delete(stripeKey(view))
+      if (this.#note(view, isOpen(view))) stale.delete(stripeKey(view))
       if (++seen % SCAN_BATCH === 0) await this.#c.breathe()
     }
     for (const key of stale) {
@@ -356,14 +361,17 @@ export class RepairService {
     }
   }
 
-  /** Puts a stripe where it belongs; false when it needs nothing. */
-  #note(view: StripeView): boolean {
+  /**
+   * Puts a stripe where it belongs; false when it needs nothing. `isOpen`: a host that has not been
+   * asked yet may have what seems to be missing; only what has no margin does not wait for it.
+   */
+  #note(view: StripeView, isOpen = false): boolean {
     const { pool, clock } = this.#c
     const owner = pool.vaults().get(toHex(view.vault))
     const health = this.#assess(view, owner)
     const margin = this.#marginOf(view.code, owner)
     const need = this.#decisions.plan({ code: view.code, health, margin })
-    if (need === undefined) return false
+    if (need === undefined || (isOpen && !need.endangered)) return false
     const key = stripeKey(view)
     const { vault, pack } = view
     if (need.kind === 'lost') {
@@ -434,6 +442,8 @@ export class RepairService {
     const wanted = entry.wantsHostsAt ?? Number.POSITIVE_INFINITY
     const retry = this.#hostsChangedAt > wanted ? 0 : entry.notBefore
     let at = Math.max(due, retry)
+    const isOwn = pool.vaults().get(toHex(entry.vault)) === pool.self
+    if (isOwn && !endangered) at = Math.max(at, since + (this.#o.ownDelayMs ?? 0))
     for (const claim of this.#claims.of(key, clock.now())) at = Math.max(at, claim.until)
     return at
   }

@@ -134,6 +134,22 @@ export class WhereaboutsService implements Whereabouts {
     return () => this.#listeners.delete(listener)
   }
 
+  async unasked(vault: Uint8Array): Promise<(pack: Uint8Array) => string[]> {
+    const { pool } = this.#c
+    // An owner has none of its own stripes.
+    const owner = pool.vaults().get(toHex(vault))
+    const others = pool.hosts().flatMap(({ id }) => (id === pool.self || id === owner ? [] : [id]))
+    return this.#peers.unasked(others, vault)
+  }
+
+  /** The own vault has new stripes, or its index changed. */
+  ownedChanged(): void {
+    const { owned } = this.#c
+    if (owned === undefined) return
+    this.#vaultsDue.add(toHex(owned.vault))
+    this.#wake()
+  }
+
   /** Connected hosts (hex) that presumed `host` lost when they were last asked. */
   presumedLostBy(host: string): string[] {
     const { network } = this.#c
