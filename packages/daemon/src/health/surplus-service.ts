@@ -20,7 +20,14 @@ import {
   toHex,
   toMoyaiError,
 } from '@moyai/protocol'
-import type { Clock, Random, StripeDescriptor, SurplusPlace } from '@moyai/protocol'
+import type {
+  Clock,
+  CopyStanding,
+  Random,
+  StripeDescriptor,
+  SurplusFacts,
+  SurplusPlace,
+} from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
 import type { ShardId, ShardReader, ShardStore } from '../shard-store/index.ts'
@@ -66,9 +73,21 @@ export type SurplusServiceComponents = {
 export type SurplusTurn = { marked: number; unmarked: number; trimmed: number }
 
 /** A stripe with copies, one of them here; the key is vault and pack in hex. */
-type Candidate = { vault: Uint8Array; pack: Uint8Array }
+type Candidate = {
+  vault: Uint8Array
+  pack: Uint8Array
+  /** Hosts that have a shard that is here, too. */
+  others: readonly string[]
+  /** Nothing to do before, unless its places change: ms since 1970. */
+  dueAt: number
+}
 
-type Work = { turn: SurplusTurn; left: number; signal: AbortSignal }
+/** The pool at one moment, gathered once for many stripes. */
+type Facts = Pick<SurplusFacts, 'hosts' | 'policy' | 'standingOf'> & {
+  vaults: ReadonlyMap<string, string>
+}
+
+type Work = { turn: SurplusTurn; facts: Facts; left: number; signal: AbortSignal }
 
 export class SurplusService {
   readonly #o: Required<SurplusServiceOptions>
@@ -110,17 +129,17 @@ export class SurplusService {
    */
   async turn(signal: AbortSignal): Promise<SurplusTurn> {
     this.#listen()
-    await this.#findCandidates(signal)
-    const work = {
-      turn: { marked: 0, unmarked: 0, trimmed: 0 },
-      left: this.#o.checksPerTurn,
-      signal,
-    }
+    const turn = { marked: 0, unmarked: 0, trimmed: 0 }
+    turn.unmarked = await this.#findCandidates(signal)
+    const work = { turn, facts: this.#facts(), left: this.#o.checksPerTurn, signal }
+    const now = this.#parts.clock.now()
     for (const [key, one] of this.#candidates) {
+      const isDue = one.dueAt <= now
+      if (!isDue || !one.others.some((host) => work.facts.standingOf(host) === 'stays')) continue
       signal.throwIfAborted()
       const view = await this.#parts.whereabouts.stripe(one.vault, one.pack)
-      if (view === undefined || !this.#hasOwnCopy(view)) this.#candidates.delete(key)
-      if (view !== undefined) await this.#look(view, work)
+      if (view === undefined || this.#othersOf(view).length === 0) this.#candidates.delete(key)
+      if (view !== undefined) one.dueAt = await this.#look(view, work)
     }
     return work.turn
   }
@@ -147,52 +166,75 @@ export class SurplusService {
     this.#unsubscribe ??= this.#parts.whereabouts.onChange((vault) => this.#changed?.add(vault))
   }
 
-  /** Only what changed is looked through: most stripes never have a copy too many. */
-  async #findCandidates(signal: AbortSignal): Promise<void> {
-    const { whereabouts } = this.#parts
+  /**
+   * Only what changed is looked through: most stripes never have a copy too many. Gives how many
+   * markers it removed.
+   */
+  async #findCandidates(signal: AbortSignal): Promise<number> {
     const isFirst = this.#changed === undefined
-    const vaults =
-      this.#changed === undefined
-        ? await whereabouts.vaults()
-        : [...this.#changed].map((vault) => fromHex(vault))
-    this.#changed ??= new Set()
-    for (const vault of vaults) {
+    const all = async (): Promise<string[]> =>
+      (await this.#parts.whereabouts.vaults()).map((vault) => toHex(vault))
+    const changed = (this.#changed ??= new Set(await all()))
+    let unmarked = 0
+    for (const vault of changed) {
       // Before it is read: what changes meanwhile is looked at again the next time.
-      this.#changed.delete(toHex(vault))
-      for await (const view of whereabouts.stripes(vault)) {
-        signal.throwIfAborted()
-        const key = `${toHex(view.vault)}${toHex(view.pack)}`
-        const isCandidate = this.#hasOwnCopy(view)
-        if (isCandidate) this.#candidates.set(key, { vault: view.vault, pack: view.pack })
-        // What was marked before a restart, and is the only copy now.
-        else if (isFirst) await this.#unmarkOwn(view, new Set())
+      changed.delete(vault)
+      try {
+        unmarked += await this.#lookThrough(fromHex(vault), { isFirst, signal })
+      } catch (error) {
+        changed.add(vault)
+        throw error
       }
     }
+    return unmarked
   }
 
-  /** Whether a shard that is here is said to be elsewhere, too. */
-  #hasOwnCopy({ places }: StripeView): boolean {
+  async #lookThrough(
+    vault: Uint8Array,
+    { isFirst, signal }: { isFirst: boolean; signal: AbortSignal },
+  ): Promise<number> {
+    let unmarked = 0
+    for await (const view of this.#parts.whereabouts.stripes(vault)) {
+      signal.throwIfAborted()
+      const { pack } = view
+      const key = `${toHex(vault)}${toHex(pack)}`
+      const others = this.#othersOf(view)
+      if (others.length > 0) {
+        this.#candidates.set(key, { vault, pack, others, dueAt: 0 })
+      } else if (this.#candidates.delete(key) || isFirst) {
+        // It is the only copy now; it may have been marked, perhaps before a restart.
+        unmarked += await this.#unmarkOwn(view, new Set())
+      }
+    }
+    return unmarked
+  }
+
+  /** Hosts that are said to have a shard that is here, too. */
+  #othersOf({ places }: StripeView): string[] {
     const { self } = this.#parts.pool
-    return places.some(
-      (own) =>
-        own.host === self &&
-        places.some((other) => other.index === own.index && other.host !== self),
+    const own = places.filter(({ host }) => host === self)
+    if (own.length === 0) return []
+    return places.flatMap(({ index, host }) =>
+      host !== self && own.some((one) => one.index === index) ? [host] : [],
     )
   }
 
-  async #look(view: StripeView, work: Work): Promise<void> {
+  /** When this stripe has to be looked at again, at the earliest. */
+  async #look(view: StripeView, work: Work): Promise<number> {
     const { self } = this.#parts.pool
-    const surplus = this.#surplusOf(view).filter((one) => one.host === self)
+    const surplus = this.#surplusOf(view, work.facts).filter((one) => one.host === self)
     work.turn.unmarked += await this.#unmarkOwn(view, new Set(surplus.map(({ index }) => index)))
+    let dueAt = surplus.length === 0 ? 0 : Infinity
     for (const one of surplus) {
-      if (work.left <= 0) return
       try {
-        await this.#advance(view, { one, work })
+        dueAt = Math.min(dueAt, work.left <= 0 ? 0 : await this.#advance(view, { one, work }))
       } catch (error) {
         work.signal.throwIfAborted()
         this.#passOver(error, { view, one })
+        dueAt = 0
       }
     }
+    return dueAt
   }
 
   #passOver(error: unknown, o: { view: StripeView; one: SurplusPlace }): void {
@@ -203,27 +245,30 @@ export class SurplusService {
     this.#parts.logger[expected ? 'debug' : 'warn'](about, 'a surplus copy stays for now')
   }
 
-  #surplusOf(view: StripeView): SurplusPlace[] {
+  #facts(): Facts {
     const { pool, liveness, trust } = this.#parts
-    const { code, pack, places } = view
     const hosts = pool.hosts()
     const [retiring, revoked] = [pool.retiring(), pool.revoked()]
     const members = new Set(hosts.map(({ id }) => id))
-    return this.#o.decisions.surplusOf({
-      code,
-      pack,
-      owner: pool.vaults().get(toHex(view.vault)),
-      places,
-      hosts,
-      policy: pool.policy(),
-      standingOf: (host) =>
-        copyStanding({
-          member: members.has(host) && !revoked.has(host),
-          state: liveness.stateOf(host),
-          retiring: retiring.has(host),
-          trusted: trust.isTrusted(host),
-        }),
-    })
+    const standings = new Map<string, CopyStanding>()
+    const standingOf = (host: string): CopyStanding => {
+      const known = standings.get(host)
+      if (known !== undefined) return known
+      const standing = copyStanding({
+        member: members.has(host) && !revoked.has(host),
+        state: liveness.stateOf(host),
+        retiring: retiring.has(host),
+        trusted: trust.isTrusted(host),
+      })
+      standings.set(host, standing)
+      return standing
+    }
+    return { hosts, policy: pool.policy(), standingOf, vaults: pool.vaults() }
+  }
+
+  #surplusOf({ code, pack, places, vault }: StripeView, facts: Facts): SurplusPlace[] {
+    const owner = facts.vaults.get(toHex(vault))
+    return this.#o.decisions.surplusOf({ ...facts, code, pack, owner, places })
   }
 
   /** Ends the waiting time of shards that are here and not (any more) surplus. */
@@ -245,25 +290,29 @@ export class SurplusService {
     return count
   }
 
-  /** The next step of one copy: it is marked, or has to wait, or goes. */
-  async #advance(view: StripeView, o: { one: SurplusPlace; work: Work }): Promise<void> {
-    const { store, network } = this.#parts
+  /** The next step of one copy: it is marked, or has to wait, or goes; when the next one is due. */
+  async #advance(view: StripeView, o: { one: SurplusPlace; work: Work }): Promise<number> {
+    const { store, network, clock } = this.#parts
     const { one, work } = o
     const id: ShardId = { vault: view.vault, pack: view.pack, index: one.index }
     const marker = await store.surplusMarker(id)
-    const isMarked = marker !== undefined && toHex(openReceipt(marker.receipt).host) === one.stays
-    if (isMarked && this.#parts.clock.now() - marker.at < this.#o.waitMs) return
-    if (!network.isConnected(one.stays)) return
+    const isMarked =
+      marker !== undefined &&
+      marker.at <= clock.now() &&
+      toHex(openReceipt(marker.receipt).host) === one.stays
+    if (isMarked && clock.now() - marker.at < this.#o.waitMs) return marker.at + this.#o.waitMs
+    if (!network.isConnected(one.stays)) return 0
     const own = await store.open(id)
     await own.close()
     work.left--
     const ask = (): Promise<Uint8Array> => this.#receiptOf(one.stays, { id, own, work })
     if (!isMarked) {
-      await store.markSurplus(id, { receipt: await ask() })
+      const { at } = await store.markSurplus(id, { receipt: await ask() })
       work.turn.marked++
-      return
+      return at + this.#o.waitMs
     }
     await this.#letGo({ id, own, one, ask, work })
+    return 0
   }
 
   /** The second check, and the end of the copy. */
@@ -281,7 +330,7 @@ export class SurplusService {
       prove: async () => {
         await whereabouts.refresh({ host: one.stays, signal: work.signal })
         const view = await whereabouts.stripe(id.vault, id.pack)
-        const still = view === undefined ? [] : this.#surplusOf(view)
+        const still = view === undefined ? [] : this.#surplusOf(view, this.#facts())
         const is = (other: SurplusPlace): boolean =>
           other.index === one.index && other.host === one.host && other.stays === one.stays
         if (!still.some(is)) throw new MoyaiError('RETAINED', 'it is not surplus any more')
