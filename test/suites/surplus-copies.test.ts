@@ -206,6 +206,24 @@ void describe('a surplus copy', () => {
     assert.equal(asked, 0)
   })
 
+  void test('goal: a marker made again while the other is asked does not stand in for it', async () => {
+    const [a, b] = await two(0)
+    const first = await b.receipt()
+    await a.shards.markSurplus(ID, { receipt: first })
+    const prove = async (): Promise<Uint8Array> => {
+      const receipt = await b.receipt()
+      // The other one takes this copy for the one that stays, and lets its own go.
+      await b.shards.markSurplus(ID, { receipt: await a.receipt() })
+      await b.shards.trim(ID, { prove: () => a.receipt() })
+      // Byte by byte the marker of before: the clock stands still.
+      await a.shards.markSurplus(ID, { receipt: first })
+      return receipt
+    }
+    await assert.rejects(a.shards.trim(ID, { prove }), fails('RETAINED'))
+    assert.equal(await b.shards.has(ID), false)
+    await a.shards.verify(ID)
+  })
+
   void test('goal: a clock that jumps deletes nothing by itself', async () => {
     const [a, b] = [await Holder.make(1), await Holder.make(2)]
     await a.shards.markSurplus(ID, { receipt: await b.receipt() })

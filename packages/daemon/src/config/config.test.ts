@@ -27,6 +27,7 @@ test('goal: what is written is read', () => {
     [storage]
     offer = "1.5 TiB"
     reserve = 0
+    surplus-after = "2w"
     [store]
     code = "4+2"
     [log]
@@ -35,6 +36,7 @@ test('goal: what is written is read', () => {
   assert.equal(config.host.class, 'always-on')
   assert.equal(config.storage.offerBytes, 1.5 * 2 ** 40)
   assert.equal(config.storage.reserveBytes, 0)
+  assert.equal(config.storage.surplusAfterMs, 14 * 86_400_000)
   assert.deepEqual(config.store.code, { k: 4, m: 2 })
   assert.equal(config.log.filesMax, 2)
 })
@@ -57,6 +59,7 @@ test('goal: a wrong value is refused with its key and what would be right', () =
     ['[host]\nclass = "server"', /'host\.class' must be one of always-on, desktop, laptop/],
     ['[host]\nname = "no/slash"', /'host\.name' must be 1 to 63 visible characters/],
     ['[storage]\noffer = "lots"', /'storage\.offer' 'lots' is not a size/],
+    ['[storage]\nsurplus-after = 30', /'storage\.surplus-after' must be a length of time/],
     ['[storage]\noffer = true', /'storage\.offer' must be a size/],
     ['[network]\nlisten = "x"', /'network\.listen' must be a list/],
     ['[network]\nlisten = ["0.0.0.0:4001"]', /must contain addresses such as/],

@@ -172,7 +172,7 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   {
     key: 'storage.surplus-after',
     absent: '30d',
-    about: 'A shard that another host has, too, goes after this time and a second check.',
+    about: 'How long a shard is kept that another host has, too.',
     check: duration,
   },
   {

@@ -40,7 +40,7 @@ export function decodeSurplusMarker(bytes: Uint8Array): SurplusMarker {
   const { at, receipt } = decodeAs(schema, bytes, {
     bytesMax: SURPLUS_MARKER_BYTES_MAX,
     depthMax: 2,
-    itemsMax: 8,
+    itemsMax: 16,
     what: 'surplus marker',
   })
   return { at, receipt }
