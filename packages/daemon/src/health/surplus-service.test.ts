@@ -194,6 +194,7 @@ class World {
     return {
       stat: unused,
       inventory: unused,
+      digests: unused,
       put: async ({ envelope, index, payload }) => {
         const put = await host.store.put({ envelope, index })
         if (!put.had) {

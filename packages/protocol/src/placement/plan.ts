@@ -243,6 +243,34 @@ export function placementCaps(o: {
   return reachOf(code, poolOf({ ...o, policy, shardsMax: code.k + code.m })).caps
 }
 
+/** What a stripe of one code can have in a pool, when all its shards are placed. */
+export type CodeFit = {
+  /** See `CodePlan.margin`. */
+  margin: number
+  /** The part of the policy that is kept. */
+  kept: Policy
+  /** The margin that stripes in this pool should have. */
+  target: number
+}
+
+/** How a code fits the pool; shards that there is no holder for count as placed. */
+export function codeFit(o: {
+  hosts: readonly HostFacts[]
+  owner: string
+  code: Code
+  policy?: Policy
+}): CodeFit {
+  const { code, policy = DEFAULT_POLICY } = o
+  const pool = poolOf({ ...o, policy, shardsMax: code.k + code.m })
+  const { margin, kept } = reachOf(code, pool)
+  return { margin, kept, target: targetMargin(pool.holders.length) }
+}
+
+/** The most that a code of this pool may cost, in bytes kept for each byte stored. */
+export function overheadLimit(holders: number): number {
+  return holders <= SMALL_POOL_HOLDERS ? OVERHEAD_MAX_SMALL_POOL : OVERHEAD_MAX
+}
+
 /**
  * The margin that a stripe of this code has in the pool when all its shards are placed; see
  * `CodePlan.margin`.
@@ -253,6 +281,5 @@ export function placementMargin(o: {
   code: Code
   policy?: Policy
 }): number {
-  const { code, policy = DEFAULT_POLICY } = o
-  return reachOf(code, poolOf({ ...o, policy, shardsMax: code.k + code.m })).margin
+  return codeFit(o).margin
 }
