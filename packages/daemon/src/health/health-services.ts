@@ -40,8 +40,6 @@ export type HealthComponents = {
   logger: Logger
 }
 
-/** What the store places by itself (store/settler.ts) is done within this, ms. */
-const OWN_DELAY_MS = 60_000
 /** A turn a day is a turn too late where copies may go at once. */
 const SURPLUS_TURN_MS = 86_400_000
 const SURPLUS_TURN_MS_MIN = 5_000
@@ -70,7 +68,6 @@ export class HealthServices {
     this.repair = new RepairService(
       {
         ...pace,
-        ownDelayMs: OWN_DELAY_MS,
         onPlaced: (_vault, pack, shard) => owned.index.addHolder(pack, shard),
       },
       {

@@ -127,7 +127,8 @@ async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Acce
   const avoid = hostsWithShards(job)
   const stays = new Map(need.stays)
   const accepted: Accepted[] = []
-  for (;;) {
+  // each round but the last gives up a host
+  for (let round = 0; round <= c.pool.hosts().length; round++) {
     job.signal.throwIfAborted()
     const taken = new Set(accepted.map(({ index }) => index))
     const targets = job.targets({
@@ -142,7 +143,7 @@ async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Acce
       shardLength: stripe.shardLength,
       avoid,
     })
-    if (targets.size === 0) return accepted
+    if (targets.size === 0) break
     const tried = [...targets].map(async ([index, host]) => {
       const sink = await openTarget(c, job, { index, host })
       if (sink === undefined) return void avoid.add(host)
@@ -151,6 +152,7 @@ async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Acce
     })
     await Promise.all(tried)
   }
+  return accepted
 }
 
 /** No host gets a second shard of a stripe, not even one whose first does not count at present. */

@@ -4,19 +4,21 @@ import { compareUrgency } from '@moyai/protocol'
 import type { Code, RepairNeed, StripeClass } from '@moyai/protocol'
 
 /**
- * Stripes kept in order; what is beyond is found again when these are done. 4096 stripes of 4 MiB
- * shards are two days of work at 20 Mbit/s.
+ * Stripes kept in order; the others are found again when everything is looked at. 4096 stripes of
+ * eight 4 MiB shards take half a day at 20 Mbit/s.
  */
-export const QUEUE_MAX = 4096
-/** Sorting is paid for by so many new ones. */
+const QUEUE_MAX = 4096
+/** More are taken before the least urgent go: sorting is paid for by so many. */
 const SLACK = 1024
 
 export type QueueEntry = {
   key: string
+  /** 32 bytes each. */
   vault: Uint8Array
   pack: Uint8Array
   code: Code
   class: StripeClass
+  /** Bytes. */
   shardLength: number
   created: number
   need: RepairNeed
@@ -26,27 +28,30 @@ export type QueueEntry = {
   since: number
   /** Not tried before, ms; after a failure. */
   notBefore: number
-  /** When it failed for want of hosts, ms: any that connects after is a reason to try again. */
+  /** When it failed for want of hosts, ms: one that connects after is a reason to try again. */
   wantsHostsAt: number | undefined
   attempts: number
+  /** Who repairs it, best first, as of `ranksAt`: see RepairService. */
+  ranks: readonly string[]
+  ranksAt: number
 }
 
+type Found = Omit<
+  QueueEntry,
+  'since' | 'notBefore' | 'wantsHostsAt' | 'attempts' | 'ranks' | 'ranksAt'
+>
+
 export class RepairQueue {
-  #entries = new Map<string, QueueEntry>()
+  readonly #entries = new Map<string, QueueEntry>()
+  /** Sorted; may have entries that were deleted since. Undefined when it is to be made again. */
   #order: QueueEntry[] | undefined
-  #cut = false
 
   get size(): number {
     return this.#entries.size
   }
 
-  /** True when stripes were left out since the last `clearCut`. */
-  get wasCut(): boolean {
-    return this.#cut
-  }
-
-  clearCut(): void {
-    this.#cut = false
+  keys(): Iterable<string> {
+    return this.#entries.keys()
   }
 
   get(key: string): QueueEntry | undefined {
@@ -54,38 +59,35 @@ export class RepairQueue {
   }
 
   /** Adds the stripe, or brings what is known of it up to date. */
-  put(
-    entry: Omit<QueueEntry, 'since' | 'notBefore' | 'wantsHostsAt' | 'attempts'>,
-    now: number,
-  ): void {
-    const before = this.#entries.get(entry.key)
+  put(found: Found, now: number): void {
+    const before = this.#entries.get(found.key)
     if (before === undefined) {
       const fresh = { since: now, notBefore: now, wantsHostsAt: undefined, attempts: 0 }
-      this.#entries.set(entry.key, { ...entry, ...fresh })
-    } else Object.assign(before, entry)
-    this.#order = undefined
-    if (this.#entries.size > QUEUE_MAX + SLACK) this.#trim()
+      this.#entries.set(found.key, { ...found, ...fresh, ranks: [], ranksAt: -1 })
+      this.#order = undefined
+    } else {
+      if (compareUrgency(before, found) !== 0) this.#order = undefined
+      Object.assign(before, found, { ranksAt: -1 })
+    }
+    if (this.#entries.size > QUEUE_MAX + SLACK) this.#sort()
   }
 
   delete(key: string): void {
-    if (this.#entries.delete(key)) this.#order = undefined
+    this.#entries.delete(key)
   }
 
-  /** Most urgent first, QUEUE_MAX at most. */
-  ordered(): readonly QueueEntry[] {
-    if (this.#order === undefined) {
-      this.#trim()
-      this.#order = [...this.#entries.values()]
+  /** Most urgent first. */
+  *ordered(): Generator<QueueEntry> {
+    for (const entry of this.#order ?? this.#sort()) {
+      if (this.#entries.get(entry.key) === entry) yield entry
     }
-    return this.#order
   }
 
-  #trim(): void {
+  /** Sorts, and leaves the least urgent out. */
+  #sort(): QueueEntry[] {
     const sorted = [...this.#entries.values()].sort(compareUrgency)
-    if (sorted.length > QUEUE_MAX) {
-      sorted.length = QUEUE_MAX
-      this.#cut = true
-    }
-    this.#entries = new Map(sorted.map((entry) => [entry.key, entry]))
+    for (const { key } of sorted.splice(QUEUE_MAX)) this.#entries.delete(key)
+    this.#order = sorted
+    return sorted
   }
 }

@@ -1,9 +1,9 @@
 /**
  * Who repairs a stripe, and when somebody else does: spec/repair.md §3.
  *
- * All that decide know the same ranks, roughly; where they do not, two hosts work on one stripe, and
- * the claims they send decide. A third that neither hears does the work once more: no harm, since
- * nothing is ever removed by a repair.
+ * All that decide know the same ranks, roughly; where they do not, two hosts work on one stripe,
+ * and the claims they send decide. A third that neither hears does the work once more: no harm,
+ * since nothing is ever removed by a repair.
  */
 
 import { blake3 } from '../blake3/index.ts'

@@ -13,9 +13,9 @@ export type RepairTargetsOptions = Omit<PlaceOptions, 'already'> & {
 }
 
 /**
- * Host by index, of as many of `wanted` as there are hosts for. Never a host that has a shard of the
- * stripe, never one without room; the caps per domain give way only for a stripe that is endangered,
- * and only for shards that have no place under them.
+ * Host by index, of as many of `wanted` as there are hosts for. Never a host that has a shard of
+ * the stripe, never one without room; the caps per domain give way only for a stripe that is
+ * endangered, and only for shards that have no place under them.
  */
 export function repairTargets(o: RepairTargetsOptions): Map<number, string> {
   const { stays, wanted, endangered, ...place } = o

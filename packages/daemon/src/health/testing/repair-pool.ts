@@ -56,7 +56,7 @@ export class TestHost {
   spoil: ((bytes: Uint8Array) => Uint8Array) | undefined
   /** A get throws after this many bytes. */
   diesAfter: number | undefined
-  readonly site: string
+  site: string
 
   constructor(number: number, site: string) {
     this.signer = ed25519Signer(new Uint8Array(32).fill(number + 1))
@@ -80,6 +80,8 @@ export class TestPool {
   readonly untrusted = new Set<string>()
   readonly services = new Map<string, RepairService>()
   readonly #listeners = new Set<() => void>()
+  /** Whether others presume lost whom one does. */
+  agrees = true
   policy: Policy = { host: 2, site: 1, provider: 0, org: 0 }
   deafTo: (from: string, to: string) => boolean = () => false
 
@@ -268,7 +270,12 @@ export class TestPool {
       connected: () => ids.filter(isConnected),
       isConnected,
       rttMs: () => undefined,
-      on: () => () => undefined,
+      on: (event, listener) => {
+        if (event === 'peer:down') return () => undefined
+        const up = (): void => listener('')
+        this.#listeners.add(up)
+        return () => this.#listeners.delete(up)
+      },
       shards: (host) => {
         if (!isConnected(host)) throw new MoyaiError('HOST_UNREACHABLE', 'not connected')
         return this.#client(this.host(host))
@@ -276,7 +283,9 @@ export class TestPool {
       ask: async (host) => ({
         now: this.clock.now(),
         inventories: [],
-        presumedLost: ids.filter((id) => id !== host && this.host(id).state === 'presumed-lost'),
+        presumedLost: this.agrees
+          ? ids.filter((id) => id !== host && this.host(id).state === 'presumed-lost')
+          : [],
         audits: [],
       }),
       audits: async () => [],
