@@ -18,6 +18,9 @@ const pool = (): Promise<typeof import('./commands/pool.ts')> => import('./comma
 const poolHosts = (): Promise<typeof import('./commands/pool-hosts.ts')> =>
   import('./commands/pool-hosts.ts')
 
+const absence = (): Promise<typeof import('./commands/pool-absence.ts')> =>
+  import('./commands/pool-absence.ts')
+
 const COMMANDS: readonly Listed[] = [
   { names: ['demo'], load: async () => (await import('./commands/demo.ts')).demoCommand },
   { names: ['init'], load: async () => (await import('./commands/init.ts')).initCommand },
@@ -27,6 +30,9 @@ const COMMANDS: readonly Listed[] = [
   { names: ['pool join'], load: async () => (await pool()).joinCommand },
   { names: ['pool hosts'], load: async () => (await poolHosts()).hostsCommand },
   { names: ['pool label'], load: async () => (await poolHosts()).labelCommand },
+  { names: ['pool away'], load: async () => (await absence()).awayCommand },
+  { names: ['pool back'], load: async () => (await absence()).backCommand },
+  { names: ['pool lost'], load: async () => (await absence()).lostCommand },
   { names: ['pool retire'], load: async () => (await poolHosts()).retireCommand },
   { names: ['pool revoke'], load: async () => (await poolHosts()).revokeCommand },
   { names: ['pool policy'], load: async () => (await poolHosts()).policyCommand },

@@ -115,6 +115,15 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     async *'pool.label'(params) {
       return { host: await c.pool.label(params) }
     },
+    async *'pool.away'({ host, until }) {
+      return { host: await c.pool.away(host, until) }
+    },
+    async *'pool.lost'({ target }) {
+      return c.pool.lost(target)
+    },
+    async *'pool.back'({ host }) {
+      return { host: await c.pool.back(host) }
+    },
     async *'pool.retire'({ host, retired }) {
       return c.pool.retire(host, retired)
     },

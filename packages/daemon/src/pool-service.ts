@@ -4,9 +4,11 @@
  */
 
 import {
+  AWAY_MS_MAX,
   explainPolicy,
   explanationLines,
   findHost,
+  findHosts,
   fromHex,
   isMoyaiError,
   MoyaiError,
@@ -20,6 +22,7 @@ import {
   type HostStatus,
   type PoolHostsResult,
   type PoolLabelParams,
+  type PoolLostResult,
   type PoolPolicyResult,
   type PoolRetireResult,
   type PoolRevocationResult,
@@ -56,6 +59,8 @@ export type PoolServiceComponents = {
   /** Bytes that this host keeps for others. */
   keptBytes: () => Promise<number>
   ledger: Ledger
+  /** How hosts that are not connected are missed. */
+  liveness?: PoolView['liveness']
   /** The code of data stripes where config.toml sets it. */
   code?: Code | undefined
 }
@@ -104,6 +109,53 @@ export class PoolService {
     await this.#c.membership.acts.retire(id, retired)
     const [drain] = retired ? await this.#drains([id]) : []
     return { host: await this.#statusOf(id), drain: drain ?? null }
+  }
+
+  /**
+   * Announces that a host is away until then, ms. HOST_UNKNOWN, HOST_AMBIGUOUS, NOT_ALLOWED, USAGE,
+   * NO_POOL, HOST_REVOKED, DISK.
+   */
+  async away(host: string, until: number): Promise<HostStatus> {
+    const id = this.#find(host)
+    const now = this.#c.clock.now()
+    if (!Number.isSafeInteger(until) || until <= now || until > now + AWAY_MS_MAX) {
+      throw new MoyaiError('USAGE', 'an absence ends between now and 90 days from now', {
+        hint: 'a host that is away for longer is better retired; pool back ends an absence',
+      })
+    }
+    await this.#c.membership.acts.away(id, until)
+    return this.#statusOf(id)
+  }
+
+  /** Ends an announced absence, and takes a declared loss back. Errors as of `away`. */
+  async back(host: string): Promise<HostStatus> {
+    const id = this.#find(host)
+    const { acts } = this.#c.membership
+    const known = this.#c.membership.requireState().hosts.get(id)
+    if (known?.lost !== undefined) await acts.lost([id], false)
+    if (known?.awayUntil !== undefined) await acts.away(id, 0)
+    return this.#statusOf(id)
+  }
+
+  /**
+   * Declares a host lost, or all of a site that are not connected. NOT_ALLOWED when none is left,
+   * HOST_UNKNOWN, HOST_AMBIGUOUS, NO_POOL, HOST_REVOKED, DISK.
+   */
+  async lost(target: string): Promise<PoolLostResult> {
+    const state = this.#c.membership.requireState()
+    const ids = findHosts(state, target)
+    const connected = new Set(this.#view().peers.flatMap((p) => (p.connected ? p.host : [])))
+    const isHere = (id: string): boolean => id === this.#self || connected.has(id)
+    const present = ids.filter(isHere).map((id) => state.hosts.get(id)?.name ?? id)
+    const gone = ids.filter((id) => !isHere(id))
+    if (gone.length === 0) {
+      throw new MoyaiError('NOT_ALLOWED', `${present.join(', ')}: connected, so not lost`, {
+        hint: 'pool retire empties a host that still works',
+      })
+    }
+    await this.#c.membership.acts.lost(gone, true)
+    const statuses = await this.#statuses()
+    return { hosts: statuses.filter(({ id }) => gone.includes(id)), present }
   }
 
   /** What a guard key has to sign. HOST_UNKNOWN, HOST_AMBIGUOUS, NO_POOL, HOST_REVOKED. */
@@ -175,7 +227,8 @@ export class PoolService {
 
   #view(): PoolView {
     const { membership, network } = this.#c
-    return { self: this.#self, state: membership.requireState(), peers: network.peers() }
+    const state = membership.requireState()
+    return { self: this.#self, state, peers: network.peers(), liveness: this.#c.liveness }
   }
 
   async #statuses(): Promise<HostStatus[]> {

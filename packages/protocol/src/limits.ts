@@ -182,6 +182,11 @@ export const LOG_SEQ_MAX: number = 1_000_000_000
 export const STATEMENT_BYTES_MAX: number = 8 * KIB
 /** Statements replaced by one: as many admins would have to act at once. */
 export const REGISTER_AFTER_MAX = 16
+/**
+ * An announced absence ends 90 days after it was announced: it may be announced again, but a host
+ * that nobody remembers does not stay excused for ever.
+ */
+export const AWAY_MS_MAX: number = 90 * 24 * 3_600_000
 /** Changes of one label, retirement or policy: one a second for 68 years. */
 export const REGISTER_SEQ_MAX = 0x7fff_ffff
 /**

@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import {
+  AWAY_MS_MAX,
   ed25519Signer,
   encodeCbor,
   evaluatePool,
@@ -9,12 +10,14 @@ import {
   decodeCbor,
   openStatement,
   poolId,
+  signAway,
   signDelegation,
   signEnvelope,
   signGenesis,
   signHost,
   signHostClaim,
   signLabel,
+  signLost,
   signOrganisation,
   signPolicy,
   signRetire,
@@ -107,6 +110,10 @@ const labelled = (by: Member, of: Member, set: object, place = first, at = AT + 
   signLabel({ ...acting(by, at), host: of.host.publicKey, set, ...place }, by.host)
 const retired = (by: Member, of: Member, yes: boolean, place = first): Uint8Array =>
   signRetire({ ...acting(by), host: of.host.publicKey, retired: yes, ...place }, by.host)
+const away = (by: Member, of: Member, until: number, place = first): Uint8Array =>
+  signAway({ ...acting(by), host: of.host.publicKey, until, ...place }, by.host)
+const lost = (by: Member, of: Member, yes: boolean, place = first): Uint8Array =>
+  signLost({ ...acting(by), host: of.host.publicKey, lost: yes, ...place }, by.host)
 const policy = (by: Member, host: number, place = first): Uint8Array =>
   signPolicy({ ...acting(by), policy: { host, site: 1, provider: 1, org: 0 }, ...place }, by.host)
 const revoked = (by: Member, of: Member, keep: Uint8Array[] = []): Uint8Array =>
@@ -174,6 +181,9 @@ const statements = [
   ),
   ok('a label', labelled(alice, anna, { site: 'annex', offeredBytes: 1 })),
   ok('a retirement', retired(alice, anna, true)),
+  ok('an announced absence', away(alice, anna, AT + 9 + AWAY_MS_MAX)),
+  ok('an absence that ended', away(alice, anna, 0)),
+  ok("another organisation's host declared lost", lost(bob, anna, true)),
   ok('a policy', policy(alice, 3)),
   ok('a revocation by a senior', revoked(alice, anna, [statementId(annaStatement)])),
   ok('a revocation by the host itself', revoked(anna, anna)),
@@ -184,6 +194,10 @@ const statements = [
     'MALFORMED',
     rewritten(labelled(alice, anna, { site: 'x' }), { set: { colour: 'red' } }),
   ),
+  bad('an absence of more than 90 days', 'MALFORMED', away(alice, anna, AT + 10 + AWAY_MS_MAX)),
+  bad('an absence without an end', 'MALFORMED', withoutUntil(away(alice, anna, 1))),
+  bad('a loss by a host that may only certify', 'MALFORMED', lost(guest, anna, true)),
+  bad('a loss that is neither', 'MALFORMED', rewritten(lost(alice, anna, true), { lost: 1 })),
   bad('a place before the first', 'MALFORMED', rewritten(policy(alice, 3), { seq: 0 })),
   bad(
     'a place that replaces seventeen',
@@ -218,15 +232,28 @@ const statements = [
   ),
 ]
 
+function withoutUntil(envelope: Uint8Array): Uint8Array {
+  const { until: _, ...rest } = plainOf(envelope)
+  return signEnvelope('pool-log', encodeCbor(rest), alice.host)
+}
+
 function withoutProof(envelope: Uint8Array): Uint8Array {
   const { target: _, ...rest } = plainOf(envelope)
   return signEnvelope('pool-log', encodeCbor(rest), alice.host)
 }
 
-/** `name, site, provider, class`, and whether it is retired. */
+/** `name, site, provider, class`, and whether it is retired, away or lost. */
 function describe(host: HostCertificate): string {
   const { name, site, provider, retiredAt } = host
-  return [name, site, provider, host.class, ...(retiredAt === undefined ? [] : ['retired'])].join()
+  return [
+    name,
+    site,
+    provider,
+    host.class,
+    ...(retiredAt === undefined ? [] : ['retired']),
+    ...(host.awayUntil === undefined ? [] : [`away until ${host.awayUntil}`]),
+    ...(host.lost === undefined ? [] : ['lost']),
+  ].join()
 }
 
 function evaluated(name: string, envelopes: Uint8Array[]): unknown {
@@ -279,6 +306,11 @@ function together(): unknown[] {
   const decided = labelled(anna, arno, { site: 'three' }, { seq: 2, after: both }, AT)
   const out = retired(alice, arno, true)
   const back = retired(anna, arno, false, { seq: 2, after: [statementId(out)] })
+  const returned = away(anna, anna, 0, {
+    seq: 2,
+    after: [statementId(away(alice, anna, AT + 1000))],
+  })
+  const gone = lost(alice, arno, true)
   const weak = policy(arno, 0, { seq: 7, after: [] })
   const kept = policy(arno, 3)
   const keep = [statementId(arnoStatement), statementId(kept)]
@@ -292,6 +324,31 @@ function together(): unknown[] {
     ]),
     evaluated('a retired host', [...base, out]),
     evaluated('a retirement taken back', [back, ...base, out]),
+    evaluated('an absence announced, and one that ended', [
+      ...base,
+      away(alice, arno, AT + 1000),
+      away(alice, anna, AT + 1000),
+      returned,
+    ]),
+    evaluated("an absence announced by another organisation", [
+      ...base,
+      admission,
+      away(bob, arno, AT + 1000),
+    ]),
+    evaluated('a host declared lost by another organisation', [
+      ...base,
+      admission,
+      lost(bob, arno, true),
+      lost(bob, bob, true),
+    ]),
+    evaluated('a loss declared by two, and taken back by who saw one of them', [
+      ...base,
+      admission,
+      gone,
+      lost(bob, arno, true),
+      lost(alice, arno, false, { seq: 2, after: [statementId(gone)] }),
+    ]),
+    evaluated('a loss declared from outside the pool', [...base, lost(mallory, arno, true)]),
     evaluated('two policies at once', [...base, policy(alice, 1), policy(anna, 3)]),
     evaluated('a revoked host, and what of it was kept', [
       ...base,

@@ -95,6 +95,28 @@ test('goal: admins who act at once in two halves of a pool come to the same stat
   })
 })
 
+test('goal: an absence is announced by its own, a loss is declared by anybody', async () => {
+  await withBusinesses(async ({ hosts, world }) => {
+    const [a, b, , d] = hosts
+    const until = Date.UTC(2026, 11, 1)
+    await assert.rejects(d.membership.acts.away(b.id, until), { code: 'NOT_ALLOWED' })
+    await a.membership.acts.away(b.id, until)
+    world.setOnline(b.id, false)
+    await d.membership.acts.lost([b.id], true)
+    await agree([a, d])
+    assert.equal(stateOf(d).hosts.get(b.id)?.awayUntil, until)
+    assert.ok(stateOf(a).hosts.get(b.id)?.lost)
+    world.setOnline(b.id, true)
+    await a.membership.acts.lost([b.id], false)
+    await a.membership.acts.away(b.id, 0)
+    await agree(hosts)
+    assert.equal(stateOf(d).hosts.get(b.id)?.awayUntil, undefined)
+    assert.equal(stateOf(d).hosts.get(b.id)?.lost, undefined)
+    const nobody = 'ab'.repeat(32)
+    await assert.rejects(a.membership.acts.lost([nobody], true), { code: 'HOST_UNKNOWN' })
+  })
+})
+
 test('goal: a revoked host is cut off everywhere, and what it goes on saying counts nowhere', async () => {
   await withBusinesses(async ({ hosts, world }) => {
     const [a, b, c, d] = hosts

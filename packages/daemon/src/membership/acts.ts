@@ -15,7 +15,9 @@ import {
   openDelegation,
   registerName,
   REVOCATION_KEEP_MAX,
+  signAway,
   signLabel,
+  signLost,
   signPolicy,
   signRetire,
   signRevoke,
@@ -109,6 +111,35 @@ export class PoolActs {
     await this.#say([
       signRetire({ ...this.#acting(state), host: id, retired, ...place }, this.#o.identity),
     ])
+  }
+
+  /**
+   * Announces that a host (hex) is away until then, ms; 0: it is back. HOST_UNKNOWN, NOT_ALLOWED,
+   * MALFORMED for longer than AWAY_MS_MAX, HOST_REVOKED, DISK.
+   */
+  async away(host: string, until: number): Promise<void> {
+    const state = this.requireMember()
+    this.#ownHost(state, host)
+    const id = fromHex(host)
+    const place = nextRegisterPlace([state.registers.get(registerName({ away: id }))])
+    await this.#say([
+      signAway({ ...this.#acting(state), host: id, until, ...place }, this.#o.identity),
+    ])
+  }
+
+  /**
+   * Declares hosts (hex) of any organisation lost, or takes that back. HOST_UNKNOWN, HOST_REVOKED,
+   * DISK.
+   */
+  async lost(hosts: readonly string[], lost: boolean): Promise<void> {
+    const state = this.requireMember()
+    if (!hosts.every((host) => state.hosts.has(host))) throw unknownHost()
+    const statements = hosts.map((hex) => {
+      const host = fromHex(hex)
+      const place = nextRegisterPlace([state.registers.get(registerName({ lost: host }))])
+      return signLost({ ...this.#acting(state), host, lost, ...place }, this.#o.identity)
+    })
+    await this.#say(statements)
   }
 
   /** Sets the pool's policy. NO_POOL, HOST_REVOKED, DISK. */

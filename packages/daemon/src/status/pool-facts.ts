@@ -12,6 +12,7 @@ import {
   type PoolState,
 } from '@moyai/protocol'
 
+import type { LivenessView } from '../health/ports.ts'
 import type { Ledger, LedgerEntry } from '../ledger/index.ts'
 import type { PeerState } from '../net/index.ts'
 
@@ -22,6 +23,8 @@ export type PoolView = {
   peers: readonly PeerState[]
   /** What hosts said about their space. */
   ledger?: Pick<Ledger, 'of'>
+  /** How hosts that are not connected are missed; without it they are `offline`. */
+  liveness?: Pick<LivenessView, 'stateOf'> | undefined
 }
 
 function peersByHost(view: PoolView): Map<string, PeerState> {
@@ -84,7 +87,10 @@ export function hostStatuses(view: PoolView, used: ReadonlyMap<string, number>):
       provider: host.provider,
       org: toText(host.org),
       class: host.class,
-      state: stateOf(id, view.self, peer),
+      state: stateOf(id, view, peer),
+      ...(host.awayUntil === undefined
+        ? {}
+        : { awayUntil: new Date(host.awayUntil).toISOString() }),
       standing: host.retiredAt === undefined ? 'member' : 'retiring',
       lastSeen: peer?.lastSeen === undefined ? null : new Date(peer.lastSeen).toISOString(),
       via: link?.via ?? null,
@@ -120,9 +126,13 @@ function revokedStatuses(view: PoolView): HostStatus[] {
   }))
 }
 
-function stateOf(id: string, self: string, peer: PeerState | undefined): HostStatus['state'] {
-  if (id === self) return 'self'
+function stateOf(id: string, view: PoolView, peer: PeerState | undefined): HostStatus['state'] {
+  if (id === view.self) return 'self'
   if (peer?.connected === true) return 'online'
+  const missed = view.liveness?.stateOf(id)
+  if (missed === 'suspect' || missed === 'presumed-lost') return missed
+  // Without an announcement all that is known of a host that is away is that it is not here.
+  if (missed === 'away' && view.state.hosts.get(id)?.awayUntil !== undefined) return 'away'
   return peer?.lastSeen === undefined ? 'never-seen' : 'offline'
 }
 

@@ -41,7 +41,13 @@ export type HostStatus = {
   provider: string
   org: string
   class: string
-  state: 'self' | 'online' | 'offline' | 'never-seen'
+  /**
+   * `offline` where it is not known how it is missed; `away`: nothing is wrong with that;
+   * `suspect`: missed for long; `presumed-lost`: its shards count as lost (spec/liveness.md).
+   */
+  state: 'self' | 'online' | 'offline' | 'never-seen' | 'away' | 'suspect' | 'presumed-lost'
+  /** ISO 8601 time until which its absence was announced; absent when it was not. */
+  awayUntil?: string
   /** Retiring hosts get no new shards; revoked ones are out, and what they kept is lost. */
   standing: 'member' | 'retiring' | 'revoked'
   /** ISO 8601 time, or null when this host has never been seen. */
@@ -178,6 +184,15 @@ export type PoolLabelParams = {
 export type PoolLabelResult = { host: HostStatus }
 export type PoolRetireParams = { host: string; retired: boolean }
 export type PoolRetireResult = { host: HostStatus; drain: DrainStatus | null }
+/** `until`: ms since the epoch, by the clock of the machine that says so. */
+export type PoolAwayParams = { host: string; until: number }
+export type PoolAwayResult = { host: HostStatus }
+/** `target`: a host, or a site as `site=NAME` or its plain name. */
+export type PoolLostParams = { target: string }
+/** `present`: names of hosts of the site that are connected, and so not lost. */
+export type PoolLostResult = { hosts: HostStatus[]; present: string[] }
+export type PoolBackParams = { host: string }
+export type PoolBackResult = { host: HostStatus }
 export type PoolRevocationParams = { host: string }
 /**
  * What the guard key has to sign to revoke the host; ids in hex. Each text of `keep` is one part to
@@ -437,6 +452,9 @@ export type ControlMethods = {
   'pool.hosts': { params: Record<string, never>; event: never; result: PoolHostsResult }
   limit: { params: LimitParams; event: never; result: LimitResult }
   'pool.label': { params: PoolLabelParams; event: never; result: PoolLabelResult }
+  'pool.away': { params: PoolAwayParams; event: never; result: PoolAwayResult }
+  'pool.lost': { params: PoolLostParams; event: never; result: PoolLostResult }
+  'pool.back': { params: PoolBackParams; event: never; result: PoolBackResult }
   'pool.retire': { params: PoolRetireParams; event: never; result: PoolRetireResult }
   'pool.revocation': { params: PoolRevocationParams; event: never; result: PoolRevocationResult }
   'pool.revoke': { params: PoolRevokeParams; event: never; result: PoolRevokeResult }

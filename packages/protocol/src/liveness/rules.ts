@@ -7,7 +7,7 @@ export const WEEK_MS: number = WEEK_HOURS * HOUR_MS
 /** A pattern counts once two weeks were watched: one week may have been a holiday. */
 export const LEARNED_AFTER_MS: number = 2 * WEEK_MS
 
-/** Presence is a byte; from half on (0.5) a host is expected. 0 means: this hour was never watched. */
+/** Presence is a byte, 0: this hour was never watched. From half on (0.5) a host is expected. */
 export const PRESENCE_EXPECTED = 128
 export const PRESENCE_MAX = 255
 /** Never present, and watched. */

@@ -13,11 +13,13 @@ import {
   nextRegisterPlace,
   poolId,
   registerName,
+  signAway,
   signDelegation,
   signGenesis,
   signHost,
   signHostClaim,
   signLabel,
+  signLost,
   signOrganisation,
   signPolicy,
   signRetire,
@@ -117,6 +119,24 @@ function retire(host: Actor, retired: boolean): Act {
   }
 }
 
+function away(host: Actor, until: number): Act {
+  return (by, seen, at) => {
+    const name = registerName({ away: host.host.publicKey })
+    const place = nextRegisterPlace([evaluate(seen).registers.get(name)])
+    const { delegation } = by
+    return signAway({ pool, host: host.host.publicKey, until, ...place, delegation, at }, by.host)
+  }
+}
+
+function declare(host: Actor, lost: boolean): Act {
+  return (by, seen, at) => {
+    const name = registerName({ lost: host.host.publicKey })
+    const place = nextRegisterPlace([evaluate(seen).registers.get(name)])
+    const { delegation } = by
+    return signLost({ pool, host: host.host.publicKey, lost, ...place, delegation, at }, by.host)
+  }
+}
+
 function setPolicy(host: number): Act {
   return (by, seen, at) => {
     const place = nextRegisterPlace([evaluate(seen).registers.get(registerName('policy'))])
@@ -150,6 +170,8 @@ const act: fc.Arbitrary<{ by: Actor; at: number; act: Act }> = fc.record({
     fc.tuple(hostActor, fc.constantFrom('x', 'y')).map(([h, name]) => label(h, { name })),
     fc.constantFrom('x', 'y').map((provider) => label(b2, { provider, class: 'always-on' })),
     fc.tuple(hostActor, fc.boolean()).map(([h, retired]) => retire(h, retired)),
+    fc.tuple(hostActor, fc.nat(2)).map(([h, until]) => away(h, until)),
+    fc.tuple(hostActor, fc.boolean()).map(([h, lost]) => declare(h, lost)),
     fc.integer({ min: 0, max: 4 }).map(setPolicy),
     fc
       .tuple(hostActor, fc.constantFrom(undefined, a1.guard, b1.guard), fc.boolean())

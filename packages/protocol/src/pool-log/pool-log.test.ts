@@ -344,7 +344,15 @@ test('random payloads under good signatures never cause anything but a MoyaiErro
 /** `name, site, provider, class`, and whether it is retired. */
 function described(host: HostCertificate): string {
   const { name, site, provider, retiredAt } = host
-  return [name, site, provider, host.class, ...(retiredAt === undefined ? [] : ['retired'])].join()
+  return [
+    name,
+    site,
+    provider,
+    host.class,
+    ...(retiredAt === undefined ? [] : ['retired']),
+    ...(host.awayUntil === undefined ? [] : [`away until ${host.awayUntil}`]),
+    ...(host.lost === undefined ? [] : ['lost']),
+  ].join()
 }
 
 test('the vectors of the pool log hold', () => {

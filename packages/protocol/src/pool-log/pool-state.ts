@@ -17,6 +17,7 @@ import { Revocations, type Revocation } from './revocation.ts'
 import {
   openStatement,
   statementId,
+  type AwayStatement,
   type HostLabels,
   type HostStatement,
   type LabelStatement,
@@ -48,6 +49,10 @@ export type HostCertificate = Omit<HostClaim, 'pool'> & {
   delegation: Uint8Array | undefined
   /** Since when its organisation is taking it out of use, ms; undefined while it is in use. */
   retiredAt: number | undefined
+  /** Until when its organisation announced that it is away, ms; undefined when it did not. */
+  awayUntil: number | undefined
+  /** Id of the statement that declares it lost; undefined when none that counts does. */
+  lost: Uint8Array | undefined
 }
 
 /** A host that was revoked: it is no member, and never will be again. */
@@ -90,12 +95,19 @@ export type OpenedStatements = Map<string, OpenedStatement | { reason: string }>
 type Opened<S extends Statement> = OpenedStatement & { statement: S }
 type OfKind<K extends Statement['kind']> = Opened<Extract<Statement, { kind: K }>>
 
-/** The name in `PoolState.registers` of a host's label or retirement, or of the policy. */
+/** The name in `PoolState.registers` of what is said of a host, or of the policy. */
 export function registerName(
-  what: 'policy' | { retire: Uint8Array } | { label: Uint8Array; field: keyof HostLabels },
+  what:
+    | 'policy'
+    | { retire: Uint8Array }
+    | { away: Uint8Array }
+    | { lost: Uint8Array }
+    | { label: Uint8Array; field: keyof HostLabels },
 ): string {
   if (what === 'policy') return 'policy'
   if ('retire' in what) return `retire ${toHex(what.retire)}`
+  if ('away' in what) return `away ${toHex(what.away)}`
+  if ('lost' in what) return `lost ${toHex(what.lost)}`
   return `label ${toHex(what.label)} ${what.field}`
 }
 
@@ -216,7 +228,8 @@ class Evaluation {
   }
 
   /** True for a statement about a host of its author's own organisation; rejects it otherwise. */
-  #isAboutOwn({ id, org, statement }: Opened<LabelStatement | RetireStatement>): boolean {
+  #isAboutOwn(one: Opened<LabelStatement | RetireStatement | AwayStatement>): boolean {
+    const { id, org, statement } = one
     const host = this.#certified.get(toHex(statement.host))
     if (host !== undefined && equalBytes(host.org, org)) return true
     this.reject(id, 'about a host that its organisation does not have')
@@ -250,6 +263,7 @@ class Evaluation {
       this.#certified.set(hex, { ...host, [key]: this.#register(name).value() })
     }
     this.#retire()
+    this.#miss()
     for (const { id, statement } of this.#counting('policy')) {
       const { seq, after, policy } = statement
       this.#register<Policy>('policy').add({ id, seq, after, value: policy })
@@ -270,6 +284,35 @@ class Evaluation {
       const host = this.#certified.get(hex) as HostCertificate
       const register = this.#register<number | undefined>(registerName({ retire: host.host }))
       this.#certified.set(hex, { ...host, retiredAt: register.value() })
+    }
+  }
+
+  /** Applies announced absences and declared losses. */
+  #miss(): void {
+    for (const one of this.#counting('away')) {
+      if (!this.#isAboutOwn(one)) continue
+      const { host, seq, after, until } = one.statement
+      const value = until === 0 ? undefined : until
+      this.#register(registerName({ away: host })).add({ id: one.id, seq, after, value })
+    }
+    for (const { id, org, statement } of this.#counting('lost')) {
+      const { host, seq, after, lost } = statement
+      if (!this.#organisations.has(toHex(org))) this.reject(id, OUTSIDE)
+      else if (!this.#certified.has(toHex(host))) this.reject(id, 'about a host that is not there')
+      else {
+        const value = lost ? id : undefined
+        this.#register(registerName({ lost: host })).add({ id, seq, after, value })
+      }
+    }
+    for (const host of this.#certified.values()) {
+      const away = registerName({ away: host.host })
+      if (this.#settings.has(away)) {
+        host.awayUntil = this.#register<number | undefined>(away).value()
+      }
+      const lost = registerName({ lost: host.host })
+      if (this.#settings.has(lost)) {
+        host.lost = this.#register<Uint8Array | undefined>(lost).value()
+      }
     }
   }
 
@@ -334,6 +377,8 @@ function certificateOf(o: {
     statement: o.id,
     delegation: isOwn ? o.statement.delegation : o.before?.delegation,
     retiredAt: undefined,
+    awayUntil: undefined,
+    lost: undefined,
   }
 }
 

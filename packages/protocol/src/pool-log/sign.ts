@@ -67,6 +67,24 @@ export function signRetire(
   return sign({ kind: 'retire', pool, host, retired, seq, after, at, delegation }, by)
 }
 
+/** Announces that a host of the organisation that `by` acts for is away until then; 0: it is back. */
+export function signAway(
+  o: InPool & RegisterPlace & { host: Uint8Array; until: number },
+  by: Signer,
+): Uint8Array {
+  const { pool, host, until, seq, after, delegation, at } = o
+  return sign({ kind: 'away', pool, host, until, seq, after, at, delegation }, by)
+}
+
+/** Declares any host of the pool lost, or takes that back. */
+export function signLost(
+  o: InPool & RegisterPlace & { host: Uint8Array; lost: boolean },
+  by: Signer,
+): Uint8Array {
+  const { pool, host, lost, seq, after, delegation, at } = o
+  return sign({ kind: 'lost', pool, host, lost, seq, after, at, delegation }, by)
+}
+
 /** Sets the pool's policy. */
 export function signPolicy(o: InPool & RegisterPlace & { policy: Policy }, by: Signer): Uint8Array {
   const { pool, policy, seq, after, delegation, at } = o

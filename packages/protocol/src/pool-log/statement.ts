@@ -10,6 +10,7 @@ import { decodeCbor, encodeCbor, parse, s, type CborValue, type Schema } from '.
 import { envelopePayload, openEnvelope } from '../envelope/index.ts'
 import { MoyaiError } from '../errors.ts'
 import {
+  AWAY_MS_MAX,
   CODE_M_MAX,
   DELEGATION_BYTES_MAX,
   GENESIS_NONCE_BYTES,
@@ -96,6 +97,28 @@ export type RetireStatement = Common &
     retired: boolean
   }
 
+/** An organisation announces that one of its hosts is away until `until`; 0: it is not. */
+export type AwayStatement = Common &
+  RegisterPlace & {
+    kind: 'away'
+    pool: Uint8Array
+    host: Uint8Array
+    /** Ms since the epoch. */
+    until: number
+  }
+
+/**
+ * Some organisation of the pool declares that a host's shards are lost, or takes that back. It asks
+ * for copies and allows no deletion; a host that is seen afterwards has refuted it.
+ */
+export type LostStatement = Common &
+  RegisterPlace & {
+    kind: 'lost'
+    pool: Uint8Array
+    host: Uint8Array
+    lost: boolean
+  }
+
 /** What the pool's vaults want to survive where nothing else is said. */
 export type PolicyStatement = Common &
   RegisterPlace & {
@@ -123,6 +146,8 @@ export type Statement =
   | HostStatement
   | LabelStatement
   | RetireStatement
+  | AwayStatement
+  | LostStatement
   | PolicyStatement
   | RevokeStatement
 
@@ -196,6 +221,22 @@ const RETIRE: Schema<RetireStatement & { v: 1 }> = s.map({
   host: key,
   retired: s.bool(),
 })
+const AWAY: Schema<AwayStatement & { v: 1 }> = s.map({
+  ...common,
+  ...register,
+  kind: s.literal('away'),
+  pool: hash,
+  host: key,
+  until: s.int({ max: TIME_MAX }),
+})
+const LOST: Schema<LostStatement & { v: 1 }> = s.map({
+  ...common,
+  ...register,
+  kind: s.literal('lost'),
+  pool: hash,
+  host: key,
+  lost: s.bool(),
+})
 const losses = s.int({ max: CODE_M_MAX })
 const POLICY: Schema<PolicyStatement & { v: 1 }> = s.map({
   ...common,
@@ -219,6 +260,8 @@ const SCHEMAS = {
   host: HOST,
   label: LABEL,
   retire: RETIRE,
+  away: AWAY,
+  lost: LOST,
   policy: POLICY,
   revoke: REVOKE,
 }
@@ -234,6 +277,8 @@ const RIGHTS: Readonly<Record<Statement['kind'], Right>> = {
   host: 'certify-host',
   label: 'certify-host',
   retire: 'certify-host',
+  away: 'certify-host',
+  lost: 'invite',
   revoke: 'certify-host',
 }
 
@@ -297,6 +342,9 @@ function openInner(statement: Statement): Pick<OpenedStatement, 'org' | 'delegat
   }
   const { org, at: delegatedAt } = delegation
   if (statement.kind === 'revoke') checkRevocation(statement, delegation)
+  if (statement.kind === 'away' && statement.until > statement.at + AWAY_MS_MAX) {
+    throw new MoyaiError('MALFORMED', 'statement: an absence that is too long')
+  }
   if (statement.kind !== 'host') return { org, delegatedAt }
   return { org, delegatedAt, claim: openClaim(statement, org) }
 }
