@@ -74,8 +74,8 @@ export const lostCommand: Command = {
 
 After a fire, a flood or a theft: what they kept is placed anew at once, without waiting for them to
 be missed for long. Any organisation of the pool may say so, of any host that is not connected.
-Nothing is deleted, and a host that connects again counts as there: what it kept is used again. Write
-site=NAME where a host has the same name. A stolen host is also put out: pool revoke.`,
+Nothing is deleted, and a host that connects again counts as there: what it kept is used again.
+Write site=NAME where a host has the same name. A stolen host is also put out: pool revoke.`,
   options: {},
   async run(args, context) {
     const [target, ...rest] = args.positionals

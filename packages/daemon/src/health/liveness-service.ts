@@ -6,6 +6,7 @@
 
 import {
   classify,
+  HOLD_DOMAIN,
   HOLDS,
   HOST_STATES,
   HOUR_MS,
@@ -53,13 +54,16 @@ export type Presence = {
   seenAt: number | undefined
   /** Expected hours for which it was missed. */
   absentHours: number
-  /** Until when its absence was announced, ms since 1970. */
+  /** Until when its absence is announced, ms since 1970; undefined when that is over. */
   awayUntil: number | undefined
   /** A person declared it lost, and it was not seen since. */
   declaredLost: boolean
   /** Why it is not presumed lost although it was missed for long enough. */
   held: 'domain' | 'share' | undefined
 }
+
+/** A site or provider; `hosts` (hex) are all that are in it. */
+export type SilentDomain = { kind: 'site' | 'provider'; name: string; hosts: string[] }
 
 const NOTHING: ReadonlyMap<string, SaidAbsence> = new Map()
 
@@ -147,24 +151,45 @@ export class LivenessService implements LivenessView {
     if (slot === undefined) return undefined
     const { seenAt, awayUntil, absentHours, declaredLost, hold } = this.#table
     const held = HOLDS[hold[slot] as number]
+    const isAway = (awayUntil[slot] as number) > this.#components.clock.now()
     return {
       state: this.stateOf(host),
       seenAt: seenAt[slot] || undefined,
       absentHours: absentHours[slot] as number,
-      awayUntil: awayUntil[slot] || undefined,
+      awayUntil: isAway ? awayUntil[slot] : undefined,
       declaredLost: declaredLost[slot] === 1,
       held: held === 'none' ? undefined : held,
     }
   }
 
+  /** Sites and providers that are silent as a whole and for that hold their hosts back. */
+  silentDomains(): SilentDomain[] {
+    const { groups, hold, hosts } = this.#table
+    const told = new Set<number>()
+    return groups.flatMap(({ kind, name, slots, hasSelf }) => {
+      const isSilent = !hasSelf && slots.every((slot) => this.#table.connected[slot] === 0)
+      const held = slots.filter((slot) => hold[slot] === HOLD_DOMAIN && !told.has(slot))
+      if (!isSilent || held.length === 0) return []
+      // A site is told before the company that runs its machines.
+      for (const slot of held) told.add(slot)
+      return [{ kind, name, hosts: slots.map((slot) => hosts[slot] as string) }]
+    })
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Takes over what changed in the pool's log. */
+  refresh(): void {
+    this.#sync()
+    this.#judge()
   }
 
   /**
-   * Brings everything up to date: hosts, what people said of them, and the hour that is over if one
-   * is. Called by itself at the top of each hour; at other times whenever the pool's log changed.
+   * Brings everything up to date, and lets the hour pass that is over, if one is. Called by itself
+   * at the top of each hour.
    */
   async turn(): Promise<void> {
     this.#sync()

@@ -53,6 +53,8 @@ export type StatusComponents = {
   database: Database
   clock: Clock
   log: VaultLog
+  /** How hosts that are not connected are missed. */
+  liveness?: PoolView['liveness']
   /** Undefined while this host is in no pool. */
   pool: () => PoolState | undefined
   /**
@@ -91,7 +93,9 @@ export class StatusService {
     const newest = await this.#newestSnapshots()
     const lastReadDataAt = await this.#lastReadDataAt()
     const view: PoolView | undefined =
-      state === undefined ? undefined : { self, state, peers: network.peers() }
+      state === undefined
+        ? undefined
+        : { self, state, peers: network.peers(), liveness: this.#c.liveness }
     const hosts = view === undefined ? [] : hostFacts(view)
     const names = state === undefined ? new Map<string, string>() : hostNames(state)
     const assessor = new ProtectionAssessor({ hosts, owner: self, policy: policyOf(state) }, names)

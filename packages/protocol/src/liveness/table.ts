@@ -94,7 +94,11 @@ function groupsOf(
       if (host.id === self) group.hasSelf = true
     }
   }
-  return [...groups.values()].filter((group) => group.slots.length + Number(group.hasSelf) >= 2)
+  const all = [...groups.values()].filter((one) => one.slots.length + Number(one.hasSelf) >= 2)
+  // Sites first, whatever the order of the hosts.
+  return all.toSorted((a, b) =>
+    a.kind === b.kind ? Number(a.name > b.name) : a.kind === 'site' ? -1 : 1,
+  )
 }
 
 /**
