@@ -80,8 +80,8 @@ function lostHours(table: LivenessTable, slot: number): number {
   return table.alwaysOn[slot] === 1 ? ALWAYS_ON_LOST_HOURS : OFFICE_LOST_HOURS
 }
 
+/** Of a host that is not connected. */
 function stateOf(table: LivenessTable, slot: number, now: number): number {
-  if (table.connected[slot] === 1) return ONLINE
   if (table.declaredLost[slot] === 1) return PRESUMED_LOST
   if ((table.awayUntil[slot] as number) > now) return AWAY
   if (table.verdict[slot] === 1) return PRESUMED_LOST
@@ -89,32 +89,39 @@ function stateOf(table: LivenessTable, slot: number, now: number): number {
   return (table.absentHours[slot] as number) >= suspect ? SUSPECT : AWAY
 }
 
+/** Finds who is overdue; true when one of them was not presumed lost yet. */
+function findOverdue(table: LivenessTable, now: number): boolean {
+  const { hosts, connected, overdue, hold, awayUntil, absentHours, declaredLost, verdict } = table
+  let isSomeNew = false
+  for (let slot = 0; slot < hosts.length; slot++) {
+    overdue[slot] = 0
+    hold[slot] = HOLD_NONE
+    // Most are there, or were seen lately.
+    if (connected[slot] === 1 || (absentHours[slot] as number) < ALWAYS_ON_LOST_HOURS) continue
+    if (declaredLost[slot] === 1 || (awayUntil[slot] as number) > now) continue
+    if ((absentHours[slot] as number) < lostHours(table, slot)) continue
+    overdue[slot] = 1
+    if (verdict[slot] === 0) isSomeNew = true
+  }
+  return isSomeNew
+}
+
 /**
  * Brings `state`, `hold` and `overdue` of all hosts up to date; true when some state changed. A host
  * that is presumed lost stays so until it is seen, whatever holds others back.
  */
 export function classify(table: LivenessTable, now: number): boolean {
-  const { hosts, overdue, hold, state, absentHours } = table
-  let isSomeOverdue = false
-  for (let slot = 0; slot < hosts.length; slot++) {
-    hold[slot] = HOLD_NONE
-    const isOverdue =
-      table.connected[slot] === 0 &&
-      table.declaredLost[slot] === 0 &&
-      (table.awayUntil[slot] as number) <= now &&
-      (absentHours[slot] as number) >= lostHours(table, slot)
-    overdue[slot] = Number(isOverdue)
-    if (isOverdue && table.verdict[slot] === 0) isSomeOverdue = true
-  }
-  if (isSomeOverdue) {
+  const { hosts, connected, state } = table
+  if (findOverdue(table, now)) {
     holdDomains(table, now)
     presume(table, now)
   }
   let changed = false
   for (let slot = 0; slot < hosts.length; slot++) {
-    const next = stateOf(table, slot, now)
-    if (state[slot] !== next) changed = true
+    const next = connected[slot] === 1 ? ONLINE : stateOf(table, slot, now)
+    if (state[slot] === next) continue
     state[slot] = next
+    changed = true
   }
   return changed
 }

@@ -23,23 +23,19 @@ export function learnedPresence(presence: number, seen: boolean, watchedMs: numb
   return presence + (step > 0 ? Math.ceil(step) : Math.floor(step))
 }
 
-export type Expectation = {
-  /** The presence learned for the hour, a byte; 0: not watched yet. */
-  presence: number
-  /** Hours of the week in which the host is expected, 0 to 168. */
-  expectedHours: number
-  /** Meant to run day and night, as its label says. */
-  alwaysOn: boolean
-  /** How long the host has been watched, ms. */
-  watchedMs: number
-}
-
 /**
- * How much one hour counts for the host's absence: 1 when it was expected, 0 when not, a fraction
- * where nothing better is known than what kind of machine it is.
+ * How much one hour counts for a host's absence: 1 when it was expected, 0 when not, a fraction
+ * where nothing better is known than what kind of machine it is. `presence`: a byte, as learned for
+ * the hour, 0: not watched yet; `expectedHours`: of its week, those in which it is expected;
+ * `watchedMs`: how long it has been watched. Not an object: this is asked for each host each hour.
  */
-export function expectedWeight(o: Expectation): number {
-  const learned = o.watchedMs >= LEARNED_AFTER_MS && o.presence !== 0
-  if (!learned || o.expectedHours < HABIT_HOURS_MIN) return o.alwaysOn ? 1 : OFFICE_WEIGHT
-  return o.presence >= PRESENCE_EXPECTED ? 1 : 0
+export function expectedWeight(
+  presence: number,
+  expectedHours: number,
+  alwaysOn: boolean,
+  watchedMs: number,
+): number {
+  const learned = watchedMs >= LEARNED_AFTER_MS && presence !== 0
+  if (!learned || expectedHours < HABIT_HOURS_MIN) return alwaysOn ? 1 : OFFICE_WEIGHT
+  return presence >= PRESENCE_EXPECTED ? 1 : 0
 }

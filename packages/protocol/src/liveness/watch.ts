@@ -55,19 +55,20 @@ function learn(table: LivenessTable, hourStart: number): void {
 /** Lets the absence clocks run on, where the hour counts. */
 function count(table: LivenessTable, hourStart: number): void {
   const { hosts, patterns, seenInHour, knownSince, awayUntil, weights, absentHours } = table
+  const { expectedHours, alwaysOn } = table
   const row = hourOfWeek(hourStart) * hosts.length
-  const expectation = { presence: 0, expectedHours: 0, alwaysOn: false, watchedMs: 0 }
   let expected = 0
   let expectedSeen = 0
   for (let slot = 0; slot < hosts.length; slot++) {
     const seen = seenInHour[slot] === 1
     weights[slot] = 0
     if (!seen && (awayUntil[slot] as number) > hourStart) continue
-    expectation.presence = patterns[row + slot] as number
-    expectation.expectedHours = table.expectedHours[slot] as number
-    expectation.alwaysOn = table.alwaysOn[slot] === 1
-    expectation.watchedMs = hourStart - (knownSince[slot] as number)
-    const weight = expectedWeight(expectation)
+    const weight = expectedWeight(
+      patterns[row + slot] as number,
+      expectedHours[slot] as number,
+      alwaysOn[slot] === 1,
+      hourStart - (knownSince[slot] as number),
+    )
     weights[slot] = weight
     expected += weight
     if (seen) expectedSeen += weight
