@@ -1,5 +1,6 @@
-// Goal: the yearly figures of docs/durability.md can be believed. Method: a case that can be computed
-// by hand; what must hold in every pool whatever the figures are; the page against the planner.
+// Goal: the yearly figures of docs/durability.md can be believed. Method: a case that can be
+// computed by hand; what must hold in every pool whatever the figures are; the page against the
+// planner.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -60,7 +61,7 @@ test('more parity is never worse, within the error', () => {
   ] as const) {
     let before = Number.POSITIVE_INFINITY
     for (let m = 1; k + m < machines; m++) {
-      const { losses } = lossesOf({ machines, places, k, m, years: 20_000 })
+      const { losses } = lossesOf({ machines, places, k, m, years: 8_000 })
       const { low, high } = interval(losses)
       assert.ok(low <= before, `${machines} machines, ${places} places, ${k}+${m}: ${losses}`)
       before = Math.max(high, 20)
@@ -98,6 +99,61 @@ test('pools of any shape: the planner decides, and nothing is lost where nothing
     }),
     { numRuns: 50 },
   )
+})
+
+test('places that get shards: as many as the planner places, never over its caps', () => {
+  const machines = fc.integer({ min: 5, max: 20 })
+  const state = fc.array(fc.tuple(fc.nat(9), fc.nat(9)), { minLength: 4, maxLength: 4 })
+  fc.assert(
+    fc.property(machines, fc.array(state, { minLength: 1, maxLength: 8 }), (count, states) => {
+      const { planner, places, cap, code } = shapeOf({ machines: count, placeCount: 4, groups: 1 })
+      assert.ok(planner !== undefined)
+      const sizes = [0, 1, 2, 3].map((place) => places.filter((one) => one === place).length)
+      for (const [i, one] of states.entries()) {
+        // Where a place is not full, and which of its hosts run.
+        const held = Uint8Array.from(
+          sizes,
+          (size, at) => (one[at]?.[0] ?? 0) % (1 + Math.min(size, cap)),
+        )
+        const open = Uint8Array.from(
+          sizes,
+          (size, at) => (one[at]?.[1] ?? 0) % (1 + size - (held[at] ?? 0)),
+        )
+        const holding = held.reduce((sum, more) => sum + more, 0)
+        if (holding > code.k + code.m) continue
+        const into = new Uint8Array(4)
+        planner.choose({ held, open, into, first: i % 4, endangered: false })
+        // A place takes what its hosts and the cap allow, all of them what is missing.
+        const room = sizes.map((_, at) => Math.min(open[at] ?? 0, cap - (held[at] ?? 0)))
+        for (const [at, added] of into.entries()) assert.ok(added <= (room[at] ?? 0))
+        const most = room.reduce((sum, more) => sum + more, 0)
+        const placed = into.reduce((sum, more) => sum + more, 0)
+        assert.equal(placed, Math.min(most, code.k + code.m - holding))
+      }
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('a host that may stand in for another makes a pool safer, and moves more', () => {
+  const pool = { machines: 9, placeCount: 3, groups: 12, code: { k: 4, m: 4 } }
+  const [plain, doubled] = [false, true].map((doublesUp) =>
+    new PoolYears(shapeOf({ ...pool, doublesUp }), WORLDS.always, new Sfc32(2, 2)).run(12_000),
+  )
+  assert.ok(plain !== undefined && doubled !== undefined)
+  assert.ok(interval(doubled.losses).high < interval(plain.losses).high, `${plain.losses}`)
+  assert.ok(doubled.movedShare > plain.movedShare)
+})
+
+test('a pool that cannot be is refused', () => {
+  for (const [machines, placeCount] of [
+    [2, 1],
+    [9, 0],
+    [4.5, 2],
+    [Number.NaN, 2],
+  ] as const) {
+    assert.throws(() => shapeOf({ machines, placeCount, groups: 12 }), RangeError)
+  }
 })
 
 test('repairs move what theory says: k + 1 shards for every shard of a lost machine', () => {

@@ -6,9 +6,11 @@
  * the whole study; some 25 minutes with one worker and effort 1. Results go to FILE
  * (bench/out/durability.json) and into docs/durability.md; `--render` only writes the page.
  *
- * `--machines 9 --sites 3 [--code 4+4] [--years 1000000]`: one pool, under your own assumptions:
+ * `--machines 9 --sites 3 [--code 4+4] [--years 1000000] [--double-up]`: one pool, under your own
+ * assumptions (`--double-up`: what if a host could stand in for another of the same stripe):
  * `--loss`, `--churn`, `--site-loss`, `--provider-loss`, `--rot` (each per year, 0.05 is 5 %),
- * `--gigabytes` per owner, `--megabits` per site, `--presumed-lost` and `--replaced` in days.
+ * `--gigabytes` per owner, `--megabits` per site, `--presumed-lost`, `--replaced` and
+ * `--site-replaced` in days.
  */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -36,6 +38,7 @@ const { values } = parseArgs({
     machines: { type: 'string' },
     sites: { type: 'string', default: '3' },
     code: { type: 'string' },
+    'double-up': { type: 'boolean', default: false },
     years: { type: 'string', default: '200000' },
     loss: { type: 'string' },
     churn: { type: 'string' },
@@ -46,6 +49,7 @@ const { values } = parseArgs({
     megabits: { type: 'string' },
     'presumed-lost': { type: 'string' },
     replaced: { type: 'string' },
+    'site-replaced': { type: 'string' },
   },
   allowNegative: true,
 })
@@ -61,6 +65,7 @@ const ASSUMPTIONS = {
   megabits: 'megabitsPerSite',
   'presumed-lost': 'presumedLostDays',
   replaced: 'replacedDays',
+  'site-replaced': 'siteReplacedDays',
 } as const satisfies Record<string, keyof World>
 
 function say(text: string): void {
@@ -98,6 +103,7 @@ function jobsOfOnePool(machines: string): Job[] {
     yearsMax: numberOf('years', values.years),
     lossesMax: Number.POSITIVE_INFINITY,
     scheduleYears: 20,
+    doublesUp: values['double-up'],
     ...(values.code === undefined ? {} : { code: codeOf(values.code) }),
   }))
 }

@@ -1,15 +1,16 @@
 /**
  * Years of one pool, event by event: losses, their discovery, repair, replacement.
  *
- * The stripes of a pool are represented by `groups` ways in which they are dealt out over the hosts;
- * a group is lost as soon as fewer than k of its shards exist, whether somebody noticed or not. Then
+ * The stripes of a pool are represented by `groups` ways in which they are dealt out over hosts; a
+ * group is lost as soon as fewer than k of its shards exist, whether somebody noticed or not. Then
  * the pool begins anew, whole. Repairs are made one after the other, the group with the fewest
  * shards first.
  */
 
+import { lightestHost } from './doubling.ts'
 import type { Sfc32 } from './random.ts'
-import type { Shape } from './shape.ts'
-import { DAYS_PER_YEAR, LAZY_MARGIN_MIN, type World } from './world.ts'
+import type { Planner, Shape } from './shape.ts'
+import { DAYS_PER_YEAR, gigabytesPerDay, LAZY_MARGIN_MIN, type World } from './world.ts'
 
 export type Years = {
   years: number
@@ -20,14 +21,16 @@ export type Years = {
 }
 
 type Rot = { at: number; host: number; group: number }
-type Job = { doneAt: number; group: number; targets: number[] }
 
-const BITS_PER_GIGABYTE = 8e9
-const SECONDS_PER_DAY = 86_400
+type Job = {
+  doneAt: number
+  group: number
+  targets: number[]
+  /** Shards move out of places that have too many, and leave there as they arrive. */
+  isMove: boolean
+}
+
 const NEVER = Number.POSITIVE_INFINITY
-
-/** Loads of a place are small numbers. */
-type Counts = Uint8Array
 
 export class PoolYears {
   readonly #shape: Shape
@@ -40,7 +43,7 @@ export class PoolYears {
   readonly #placeRate: number
   /** Missing shards from which on a group is rebuilt. */
   readonly #missingMin: number
-  /** With so few shards left, suspects count as missing; −1: never. */
+  /** With so few shards left, suspects count as missing and caps give way. */
   readonly #urgentAt: number
   /** Days to move one shard of one group, by one place's line. */
   readonly #shardDays: number
@@ -64,13 +67,15 @@ export class PoolYears {
   #suspectAt = new Float64Array()
   #lostAt = new Float64Array()
   #suspect = new Uint8Array()
+  #suspectCount = 0
+  /** Groups that may have more shards in one place than the caps allow. */
+  #crowded = new Set<number>()
   #rots: Rot[] = []
   #job: Job | undefined
   #lost = false
-  readonly #held: Counts
-  readonly #open: Counts
-  readonly #added: Counts
-  readonly #initialLoad: Int32Array
+  readonly #held: Uint8Array
+  readonly #open: Uint8Array
+  readonly #added: Uint8Array
 
   constructor(shape: Shape, world: World, random: Sfc32) {
     const { code } = shape
@@ -83,19 +88,13 @@ export class PoolYears {
     this.#rotRate = world.rotPerYear / DAYS_PER_YEAR
     this.#placeRate = (world.siteLossPerYear + world.providerLossPerYear) / DAYS_PER_YEAR
     this.#missingMin = shape.margin >= LAZY_MARGIN_MIN ? 2 : 1
-    this.#urgentAt = code.m >= 3 ? code.k + 1 : code.m === 2 ? code.k : -1
+    this.#urgentAt = code.m >= 3 ? code.k + 1 : code.k
     this.#shardShare = 1 / shape.groups / code.k
     const gigabytes = (this.#hosts + 1) * world.gigabytesPerOwner * this.#shardShare
-    const bitsPerDay = world.megabitsPerSite * 1e6 * SECONDS_PER_DAY * world.duty
-    this.#shardDays = (gigabytes * BITS_PER_GIGABYTE) / bitsPerDay
+    this.#shardDays = gigabytes / gigabytesPerDay(world)
     this.#held = new Uint8Array(shape.placeCount)
     this.#open = new Uint8Array(shape.placeCount)
     this.#added = new Uint8Array(shape.placeCount)
-    this.#initialLoad = new Int32Array(this.#hosts)
-    for (const [at, count] of shape.home.entries()) {
-      const host = at % this.#hosts
-      this.#initialLoad[host] = (this.#initialLoad[host] as number) + count
-    }
     this.#begin()
   }
 
@@ -119,8 +118,11 @@ export class PoolYears {
       }
     }
     this.#now = end
-    const losses = this.#losses - before.losses
-    return { years, losses, movedShare: this.#movedShare - before.movedShare }
+    const [losses, movedShare] = [
+      this.#losses - before.losses,
+      this.#movedShare - before.movedShare,
+    ]
+    return { years, losses, movedShare }
   }
 
   /** A whole pool, with nothing under way. */
@@ -129,6 +131,7 @@ export class PoolYears {
     this.#lost = false
     this.#job = undefined
     this.#rots = []
+    this.#crowded.clear()
     this.#upCount = this.#hosts
     this.#up = new Uint8Array(this.#hosts).fill(1)
     this.#has = home.slice()
@@ -136,8 +139,9 @@ export class PoolYears {
     this.#stale = new Uint8Array(home.length)
     this.#hasCount = new Int32Array(groups).fill(this.#total)
     this.#believedCount = new Int32Array(groups).fill(this.#total)
-    this.#load = this.#initialLoad.slice()
+    this.#load = this.#shape.load.slice()
     this.#suspect = new Uint8Array(this.#hosts)
+    this.#suspectCount = 0
     this.#returnsAt = new Float64Array(this.#hosts).fill(NEVER)
     this.#suspectAt = new Float64Array(this.#hosts).fill(NEVER)
     this.#lostAt = new Float64Array(this.#hosts).fill(NEVER)
@@ -236,6 +240,7 @@ export class PoolYears {
     for (let host = 0; host < this.#hosts; host++) {
       if ((this.#suspectAt[host] as number) <= time) {
         this.#suspectAt[host] = NEVER
+        this.#suspectCount += 1 - (this.#suspect[host] as number)
         this.#suspect[host] = 1
       }
       if ((this.#lostAt[host] as number) <= time) this.#presumeLost(host)
@@ -257,6 +262,7 @@ export class PoolYears {
   #presumeLost(host: number): void {
     this.#lostAt[host] = NEVER
     this.#suspectAt[host] = NEVER
+    this.#suspectCount -= this.#suspect[host] as number
     this.#suspect[host] = 0
     for (let group = 0; group < this.#shape.groups; group++) {
       // A new machine in its place may have shards already, of other groups.
@@ -275,29 +281,72 @@ export class PoolYears {
 
   /** Begins with the group that has the fewest shards left, of those that can be helped now. */
   #startRepair(): void {
-    const tried = new Set<number>()
+    let tried: Set<number> | undefined
     for (;;) {
       let worst = -1
       let fewest = this.#total - this.#missingMin + 1
       for (let group = 0; group < this.#shape.groups; group++) {
         const count = this.#countable(group)
-        if (count < fewest && !tried.has(group)) {
+        if (count < fewest && tried?.has(group) !== true) {
           worst = group
           fewest = count
         }
       }
-      if (worst < 0) return
-      tried.add(worst)
+      if (worst < 0) break
       const targets = this.#targetsOf(worst)
-      if (targets.length === 0) continue
-      this.#job = this.#jobOf(worst, targets)
-      return
+      if (targets.length > 0) {
+        this.#job = this.#jobOf(worst, targets)
+        return
+      }
+      tried ??= new Set()
+      tried.add(worst)
     }
+    for (const group of this.#crowded) if (this.#startMove(group)) return
+  }
+
+  /** Back to where shards belong, as soon as hosts can take what is too much elsewhere. */
+  #startMove(group: number): boolean {
+    const targets = this.#moveTargets(group)
+    if (targets.length === 0) return false
+    const doneAt = this.#moved(targets.length)
+    this.#job = { doneAt, group, targets, isMove: true }
+    return true
+  }
+
+  #moveTargets(group: number): number[] {
+    const { planner, cap } = this.#shape
+    if (planner === undefined) return this.#evenly(group)
+    this.#countPlaces(group * this.#hosts)
+    let tooMany = 0
+    for (const [place, count] of this.#held.entries()) {
+      tooMany += Math.max(0, count - cap)
+      this.#held[place] = Math.min(cap, count)
+    }
+    if (tooMany === 0) {
+      this.#crowded.delete(group)
+      return []
+    }
+    this.#choose(planner, false)
+    return this.#emptiest(group * this.#hosts).slice(0, tooMany)
+  }
+
+  /** The host that should have one more, where another has two more than it. */
+  #evenly(group: number): number[] {
+    const from = group * this.#hosts
+    let most = 0
+    for (let host = 0; host < this.#hosts; host++) {
+      most = Math.max(most, this.#has[from + host] as number)
+    }
+    const target = this.#lightest(from, new Uint8Array(this.#hosts))
+    if (target >= 0 && (this.#believed[from + target] as number) + 2 <= most) return [target]
+    if (this.#upCount === this.#hosts) this.#crowded.delete(group)
+    return []
   }
 
   /** Shards that repair counts on: without suspects where that leaves few. */
   #countable(group: number): number {
     const count = this.#believedCount[group] as number
+    if (this.#suspectCount === 0) return count
     let sure = count
     for (let host = 0; host < this.#hosts; host++) {
       if (this.#suspect[host] === 1) sure -= this.#stale[group * this.#hosts + host] as number
@@ -312,28 +361,62 @@ export class PoolYears {
         if (this.#suspect[host] === 1 && isStale) this.#disbelieve(group, host)
       }
     }
-    const { planner, places, home } = this.#shape
+    const { planner } = this.#shape
     const from = group * this.#hosts
-    if (planner === undefined) {
-      return places.flatMap((_, host) =>
-        this.#isOpen(from, host) && home[from + host] !== 0 ? [host] : [],
-      )
+    if (planner === undefined) return this.#doubledUp(group)
+    if (this.#countPlaces(from) === 0) return []
+    const isEndangered = (this.#believedCount[group] as number) <= this.#urgentAt
+    if (isEndangered) this.#crowded.add(group)
+    this.#choose(planner, isEndangered)
+    return this.#emptiest(from)
+  }
+
+  /** As many as are missing, each to the running host that has the fewest of this group. */
+  #doubledUp(group: number): number[] {
+    this.#crowded.add(group)
+    const more = new Uint8Array(this.#hosts)
+    const targets: number[] = []
+    while ((this.#believedCount[group] as number) + targets.length < this.#total) {
+      const host = this.#lightest(group * this.#hosts, more)
+      if (host < 0) break
+      more[host] = (more[host] as number) + 1
+      targets.push(host)
     }
+    return targets
+  }
+
+  #lightest(from: number, more: Uint8Array): number {
+    const to = from + this.#hosts
+    return lightestHost({
+      places: this.#shape.places,
+      up: this.#up,
+      stale: this.#stale.subarray(from, to),
+      held: this.#believed.subarray(from, to),
+      more,
+      load: this.#load,
+    })
+  }
+
+  #choose(planner: Planner, endangered: boolean): void {
+    const first = this.#random.below(this.#shape.placeCount)
+    const [held, open, into] = [this.#held, this.#open, this.#added]
+    planner.choose({ held, open, into, first, endangered })
+  }
+
+  /** Per place, hosts with a shard of the group that begins at `from`, and open ones; all of these. */
+  #countPlaces(from: number): number {
     this.#held.fill(0)
     this.#open.fill(0)
     let open = 0
     for (let host = 0; host < this.#hosts; host++) {
-      const place = places[host] as number
+      const place = this.#shape.places[host] as number
       if (this.#believed[from + host] !== 0) this.#held[place] = (this.#held[place] as number) + 1
       else if (this.#up[host] === 1) {
         this.#open[place] = (this.#open[place] as number) + 1
         open++
       }
     }
-    if (open === 0) return []
-    const first = this.#random.below(this.#shape.placeCount)
-    planner.choose({ held: this.#held, open: this.#open, into: this.#added, first })
-    return this.#emptiest(from)
+    return open
   }
 
   #isOpen(from: number, host: number): boolean {
@@ -357,33 +440,60 @@ export class PoolYears {
     return targets
   }
 
-  #shardsFor(group: number, host: number): number {
-    if (this.#shape.planner !== undefined) return 1
-    return this.#shape.home[group * this.#hosts + host] as number
-  }
-
   /** k shards are read, and those that were missing are sent. */
   #jobOf(group: number, targets: number[]): Job {
-    let shards = this.#shape.code.k
-    for (const host of targets) shards += this.#shardsFor(group, host)
-    const running = new Set<number>()
-    for (let host = 0; host < this.#hosts; host++) {
-      if (this.#up[host] === 1) running.add(this.#shape.places[host] as number)
-    }
-    this.#movedShare += shards * this.#shardShare
-    return { doneAt: this.#now + (shards * this.#shardDays) / running.size, group, targets }
+    const doneAt = this.#moved(this.#shape.code.k + targets.length)
+    return { doneAt, group, targets, isMove: false }
   }
 
-  #finishRepair({ group, targets }: Job): void {
-    this.#job = undefined
-    for (const host of targets) {
-      const count = this.#shardsFor(group, host)
-      const at = group * this.#hosts + host
-      this.#has[at] = count
-      this.#believed[at] = count
-      this.#hasCount[group] = (this.#hasCount[group] as number) + count
-      this.#believedCount[group] = (this.#believedCount[group] as number) + count
-      this.#load[host] = (this.#load[host] as number) + count
+  /** When so many shards will have been moved, if that begins now. */
+  #moved(shards: number): number {
+    this.#movedShare += shards * this.#shardShare
+    return this.#now + (shards * this.#shardDays) / this.#runningPlaces()
+  }
+
+  #runningPlaces(): number {
+    this.#held.fill(0)
+    let running = 0
+    for (let host = 0; host < this.#hosts; host++) {
+      const place = this.#shape.places[host] as number
+      if (this.#up[host] === 0 || this.#held[place] === 1) continue
+      this.#held[place] = 1
+      running++
     }
+    return running
+  }
+
+  #finishRepair({ group, targets, isMove }: Job): void {
+    this.#job = undefined
+    for (const host of targets) this.#count(group, host, 1)
+    if (isMove) for (const _ of targets) this.#leaveCrowd(group)
+  }
+
+  /** One good shard more or less. */
+  #count(group: number, host: number, change: 1 | -1): void {
+    const at = group * this.#hosts + host
+    this.#has[at] = (this.#has[at] as number) + change
+    this.#believed[at] = (this.#believed[at] as number) + change
+    this.#hasCount[group] = (this.#hasCount[group] as number) + change
+    this.#believedCount[group] = (this.#believedCount[group] as number) + change
+    this.#load[host] = (this.#load[host] as number) + change
+  }
+
+  /** One shard less of the host, in the fullest place, that has the most good ones. */
+  #leaveCrowd(group: number): void {
+    const from = group * this.#hosts
+    this.#countPlaces(from)
+    const fullest = this.#held.indexOf(Math.max(...this.#held))
+    const isInPlace = this.#shape.planner !== undefined
+    let best = -1
+    for (let host = 0; host < this.#hosts; host++) {
+      if (isInPlace && this.#shape.places[host] !== fullest) continue
+      if (this.#has[from + host] === 0) continue
+      if (best < 0 || (this.#has[from + host] as number) > (this.#has[from + best] as number)) {
+        best = host
+      }
+    }
+    if (best >= 0) this.#count(group, best, -1)
   }
 }

@@ -41,14 +41,23 @@ function percent(share: number): string {
   return share < 0.001 ? 'under 0.1 %' : `${(100 * share).toFixed(1)} %`
 }
 
-type Find = (machines: number, places: number, scenario: Scenario, code?: Code) => Row
+/** What was simulated in a pool: the planner's own code, that with doubling, or another code. */
+type Variant = Code | 'own' | 'doubled'
+
+type Find = (machines: number, places: number, scenario: Scenario, variant?: Variant) => Row
 
 function finder(rows: readonly Row[]): Find {
-  const key = (o: { machines: number; places: number; scenario: Scenario; code?: Code }): string =>
-    `${o.machines} ${o.places} ${o.scenario} ${o.code === undefined ? '' : codeText(o.code)}`
-  const known = new Map(rows.map((row) => [key(row.job), row]))
-  return (machines, places, scenario, code) => {
-    const row = known.get(key({ machines, places, scenario, ...(code && { code }) }))
+  const name = (variant: Variant): string =>
+    typeof variant === 'string' ? variant : codeText(variant)
+  const known = new Map(
+    rows.map((row) => {
+      const { machines, places, scenario, code, doublesUp } = row.job
+      const variant = name(code ?? (doublesUp === true ? 'doubled' : 'own'))
+      return [`${machines} ${places} ${scenario} ${variant}`, row]
+    }),
+  )
+  return (machines, places, scenario, variant = 'own') => {
+    const row = known.get(`${machines} ${places} ${scenario} ${name(variant)}`)
     if (row === undefined) throw new Error('the results are not those of a whole study')
     return row
   }
@@ -79,7 +88,10 @@ function losses(find: Find, scenario: Scenario): string {
   ]
   const cells = shapes.map(([machines = 0, places = 0]) => {
     const own = find(machines, places, scenario)
-    const others = [COPIES, TAHOE].map((code) => find(machines, places, scenario, code))
+    // Where moyai takes three copies itself, its own row has seen more years.
+    const isCopies = codeText(own.code) === codeText(COPIES)
+    const copies = isCopies ? own : find(machines, places, scenario, COPIES)
+    const others = [copies, find(machines, places, scenario, TAHOE)]
     return [...ownCells(own), ...[own, ...others].map(({ years }) => oneIn(years))]
   })
   return tableOf(head, cells)
@@ -110,11 +122,10 @@ function running(find: Find): string {
   return tableOf(head, cells)
 }
 
-function ratio(row: Row, earlier: number, bound: boolean): string {
-  const { losses: seen, years } = row.years
-  if (bound || seen === 0)
-    return `– (${oneIn(row.years)} now; ${bound ? 'under ' : ''}1 in ${rounded(1 / earlier)} then)`
-  return `${(seen / years / earlier).toFixed(1)} ×`
+/** How many times as often as then; a dash where either has seen nothing. */
+function ratio({ years }: Row, earlier: number, isBound: boolean): string {
+  if (isBound || years.losses === 0) return '–'
+  return `${(years.losses / years.years / earlier).toFixed(1)} ×`
 }
 
 function comparison(find: Find): string {
@@ -122,13 +133,18 @@ function comparison(find: Find): string {
     const earlier = EARLIER[`${machines}/${places}`]
     if (earlier === undefined) return []
     const isBound = earlier.bound === true
-    const row = find(machines, places, 'office')
-    const ratios = (['office', 'always'] as const).map((scenario) =>
-      ratio(find(machines, places, scenario), earlier[scenario], isBound),
-    )
-    return [[`${machines}`, `${places}`, codeText(row.code), ...ratios]]
+    const ratios = (['office', 'always'] as const).flatMap((scenario) => [
+      `${isBound ? 'rarer than ' : ''}1 in ${rounded(1 / earlier[scenario])}`,
+      ...(['own', 'doubled'] as const).map((variant) =>
+        ratio(find(machines, places, scenario, variant), earlier[scenario], isBound),
+      ),
+    ])
+    return [[`${machines}`, `${places}`, earlier.code, ...ratios]]
   })
-  return tableOf(['machines', 'places', 'code', 'office', 'day and night'], cells)
+  const head = ['then', 'now', 'now, doubling up']
+  const office = head.map((one) => `office: ${one}`)
+  const always = head.map((one) => `day and night: ${one}`)
+  return tableOf(['machines', 'places', 'code', ...office, ...always], cells)
 }
 
 /** The part of the page between its marks. */

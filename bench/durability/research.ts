@@ -1,6 +1,6 @@
 /**
- * Figures of an earlier simulation, written independently in C before there was a planner: yearly
- * probability of any loss. Where it saw none, `bound` is true and the figure is an upper bound.
+ * Figures of an earlier simulation, a program in C with a placement of its own: yearly probability
+ * of any loss. Where it saw none, `bound` is true and the figure is an upper bound.
  */
 
 export type Earlier = { code: string; office: number; always: number; bound?: true }

@@ -5,7 +5,7 @@ import type { Code } from '@moyai/protocol'
 import { type Waiting, waiting } from './hours.ts'
 import { PoolYears, type Years } from './pool-years.ts'
 import { Sfc32 } from './random.ts'
-import { shapeOf } from './shape.ts'
+import { recommendedCode, shapeOf } from './shape.ts'
 import { type Scenario, type World, WORLDS } from './world.ts'
 
 /** Can be sent to a worker. */
@@ -16,6 +16,8 @@ export type Job = {
   /** The planner's own when absent. */
   code?: Code
   world: World
+  /** Hosts may have several shards of a stripe while others are gone; placement never does that. */
+  doublesUp?: boolean
   seed: number
   /** Stops after so many pool-years, or once so many losses were seen. */
   yearsMax: number
@@ -56,7 +58,8 @@ export const SCENARIOS: readonly Scenario[] = ['office', 'always']
 export function simulateRow(job: Job): Row {
   const began = performance.now()
   const { machines, places, scenario, world, seed } = job
-  const shape = shapeOf({ machines, placeCount: places, groups: world.groups, code: job.code })
+  const { code, doublesUp = false } = job
+  const shape = shapeOf({ machines, placeCount: places, groups: world.groups, code, doublesUp })
   const pool = new PoolYears(shape, world, new Sfc32(seed, streamOf(job)))
   const years: Years = { years: 0, losses: 0, movedShare: 0 }
   while (years.years < job.yearsMax && years.losses < job.lossesMax) {
@@ -72,8 +75,8 @@ export function simulateRow(job: Job): Row {
 }
 
 /** A number of its own for each row, so that no two rows live the same years. */
-function streamOf({ machines, places, scenario, code }: Job): number {
-  const ofCode = code === undefined ? 0 : 64 * code.k + code.m
+function streamOf({ machines, places, scenario, code, doublesUp }: Job): number {
+  const ofCode = code === undefined ? Number(doublesUp === true) : 64 * code.k + code.m
   return ((machines * 64 + places) * 4096 + ofCode) * 2 + SCENARIOS.indexOf(scenario)
 }
 
@@ -90,8 +93,14 @@ export function studyJobs(o: { seed: number; effort: number }): Job[] {
         const head = { machines, places, scenario, world: WORLDS[scenario], seed: o.seed }
         const limits = { lossesMax: 400, scheduleYears: 20 }
         jobs.push({ ...head, ...limits, yearsMax })
+        const { k, m } = recommendedCode(machines, places)
         for (const code of [COPIES, TAHOE]) {
+          if (code.k === k && code.m === m) continue
           jobs.push({ ...head, ...limits, yearsMax: Math.ceil(yearsMax / 2), code })
+        }
+        // What the earlier simulation let hosts do; in one place it makes no difference.
+        if (places > 1) {
+          jobs.push({ ...head, ...limits, yearsMax: Math.ceil(yearsMax / 2), doublesUp: true })
         }
       }
     }

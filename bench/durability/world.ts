@@ -65,3 +65,11 @@ export const WORLDS: Record<Scenario, World> = {
 export const LAZY_MARGIN_MIN = 4
 
 export const DAYS_PER_YEAR = 365.25
+
+const BITS_PER_GIGABYTE = 8e9
+const SECONDS_PER_DAY = 86_400
+
+/** What one place's line carries for repairs. */
+export function gigabytesPerDay({ megabitsPerSite, duty }: World): number {
+  return (megabitsPerSite * 1e6 * SECONDS_PER_DAY * duty) / BITS_PER_GIGABYTE
+}
