@@ -53,6 +53,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['limit'], load: async () => (await import('./commands/limit.ts')).limitCommand },
   { names: ['doctor'], load: async () => (await import('./commands/doctor.ts')).doctorCommand },
   { names: ['check'], load: async () => (await import('./commands/check.ts')).checkCommand },
+  { names: ['scrub'], load: async () => (await import('./commands/scrub.ts')).scrubCommand },
   { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand },
 ]
 

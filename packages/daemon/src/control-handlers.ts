@@ -21,6 +21,7 @@ import type { BandwidthSettings } from './bandwidth-settings.ts'
 import type { CheckService } from './check/index.ts'
 import type { ControlHandlers } from './control-server/index.ts'
 import type { DoctorService } from './doctor/index.ts'
+import { type ScrubService, scrubNow } from './health/scrub/index.ts'
 import { eventStream } from './event-stream.ts'
 import { errorFields, type Logger } from './logger.ts'
 import type { Membership } from './membership/index.ts'
@@ -43,6 +44,7 @@ export type HandlerComponents = {
   status: StatusService
   limits: BandwidthSettings
   doctor: DoctorService
+  scrub: ScrubService
   clock: Clock
   vault: VaultState
   pool: PoolService
@@ -65,7 +67,7 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 type PoolVerb = Extract<ControlMethod, `pool.${string}`>
-type PoolMethods = 'version' | 'status' | 'limit' | 'doctor' | PoolVerb
+type PoolMethods = 'version' | 'status' | 'limit' | 'doctor' | 'scrub' | PoolVerb
 
 function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
   return {
@@ -85,6 +87,9 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     },
     async *doctor() {
       return c.doctor.examine()
+    },
+    async *scrub(_params, { signal }) {
+      return yield* eventStream((onEvent) => scrubNow(c, { signal, onEvent }))
     },
     async *'pool.create'({ name }) {
       return { pool: poolOf(await c.membership.createPool(name)) }

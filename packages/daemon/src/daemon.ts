@@ -29,6 +29,7 @@ import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
 import { HealthServices, healthPool } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
+import { ScrubService } from './health/scrub/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
 import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
@@ -64,6 +65,8 @@ export type DaemonOptions = {
   signal: AbortSignal
   /** Log debug events, too. */
   verbose?: boolean
+  /** For tests alone: what stands between the network and the store, such as one that lies. */
+  wrapStore?: (store: ShardStore) => ShardStore
   /** Called once, when everything is up and the control socket answers. */
   onReady: (ready: { host: string; addresses: string[]; control: string }) => void
 }
@@ -103,7 +106,7 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   const effects = { clock: systemClock, random: systemRandom, logger }
   await using stack = new AsyncDisposableStack()
   const { offerBytes, reserveBytes } = config.storage
-  const shards = await openShardStore({
+  const kept = await openShardStore({
     disk: nodeDisk,
     root: home.paths.shards,
     random: systemRandom,
@@ -116,7 +119,8 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
       waitMs: config.storage.surplusAfterMs,
     },
   })
-  stack.defer(() => shards.close())
+  stack.defer(() => kept.close())
+  const shards = options.wrapStore?.(kept) ?? kept
   const profile = { ...config.host, offeredBytes: offerBytes }
   const membership = await Membership.open(
     {
@@ -173,6 +177,8 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   stack.defer(() => services.health.stop())
   await services.health.start()
   stack.defer(() => services.retrieve.close())
+  services.scrub.start()
+  stack.defer(() => services.scrub.stop())
   stack.defer(() => services.store.stop())
   await services.store.start()
   const control = controlAddress({
@@ -243,6 +249,7 @@ type VaultServices = {
   health: HealthServices
   store: StoreService
   retrieve: RetrieveService
+  scrub: ScrubService
   handlers: ReturnType<typeof controlHandlers>
 }
 
@@ -350,6 +357,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       ],
     },
   )
+  const scrub = new ScrubService({}, { store: shards, database, clock, logger })
   const handlers = controlHandlers({
     membership,
     self,
@@ -359,6 +367,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     status,
     limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
     doctor,
+    scrub,
     vault,
     clock,
     pool: new PoolService({
@@ -376,5 +385,5 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     store.wake()
     void health.liveness.turn()
   })
-  return { health, store, retrieve, handlers }
+  return { health, store, retrieve, scrub, handlers }
 }

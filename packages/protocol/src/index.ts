@@ -2,6 +2,7 @@
 
 export * from './assert.ts'
 export * from './assess/index.ts'
+export * from './audit/index.ts'
 export * from './blake3/index.ts'
 export * from './bao/index.ts'
 export * from './bytes.ts'

@@ -294,3 +294,42 @@ assert(
   REVOCATION_KEEP_MAX * (HASH_BYTES + 2) + 2 * DELEGATION_BYTES_MAX + KIB <= STATEMENT_BYTES_MAX,
   'a revocation fits a statement',
 )
+
+// ---- audits -------------------------------------------------------------------------------------
+
+/** Challenges in one request: their groups are 256 KiB, one frame's worth. */
+export const AUDIT_CHALLENGES_MAX = 16
+export const AUDIT_NONCE_BYTES = 16
+/** Signature, six fields of 32 bytes and less, 16 items of about 110 bytes. */
+export const AUDIT_ANSWER_BYTES_MAX: number = 4 * KIB
+/** Failed shards that a report names of each holder; how many there are says the rest. */
+export const AUDIT_FAILED_MAX = 32
+/**
+ * One audit report: 1024 hosts of some 110 bytes are 110 KiB; 32 failed shards of some 50 bytes at
+ * each of 90 hosts as much again.
+ */
+export const AUDIT_REPORT_BYTES_MAX: number = 256 * KIB
+/** A group, its proof in a tree of 256 groups, and its part of request, answer and frames. */
+export const AUDIT_COST_BYTES: number = GROUP_BYTES + KIB
+/**
+ * A round over all shards of a holder is planned for five days: a week with a weekend in it.
+ */
+export const AUDIT_ROUND_MS: number = 5 * 86_400_000
+/** An owner that has not reported for this long is away: fellow holders audit. A week and a day. */
+export const AUDIT_OWNER_MS_MAX: number = 8 * 86_400_000
+/** Default budget of an auditor, bytes a day: 15 400 shards, so 300 GB of 4 MiB shards a round. */
+export const AUDIT_DAILY_BYTES: number = 256 * MIB
+
+/** Shards that were not proved, and days on which, before a host is not trusted any more. */
+export const TRUST_FAILED_MIN = 3
+export const TRUST_FAILED_DAYS_MIN = 2
+/** A bad day of a whole disk shows at once: this share of at least so many answers. */
+export const TRUST_FAILED_SHARE = 0.2
+export const TRUST_SAMPLE_MIN = 20
+/** Once can be a coincidence of repairs. */
+export const TRUST_PROXIED_MIN = 2
+/** Proofs in a row, over at least a week, after which a host is trusted again. */
+export const TRUST_PROVED_MIN = 50
+export const TRUST_REDEEM_MS: number = 7 * 86_400_000
+
+assert(AUDIT_CHALLENGES_MAX * GROUP_BYTES <= FRAME_BYTES_MAX, 'the groups of an audit fit a frame')

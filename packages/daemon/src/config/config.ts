@@ -39,6 +39,7 @@ export type Config = {
   storage: { offerBytes: number; reserveBytes: number; surplusAfterMs: number }
   /** `code` is undefined where the planner chooses. */
   store: { code: Code | undefined }
+  audit: { dailyBudgetBytes: number }
   network: {
     listen: string[]
     announce: string[]
@@ -182,6 +183,12 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
     check: codeText,
   },
   {
+    key: 'audit.daily-budget',
+    absent: '256MiB',
+    about: 'What this host reads from others in a day to see that they keep what they say.',
+    check: size,
+  },
+  {
     key: 'network.listen',
     absent: ['/ip4/0.0.0.0/tcp/4001'],
     about: 'Addresses to listen on.',
@@ -305,6 +312,7 @@ function build(values: ReadonlyMap<string, Value>): Config {
       surplusAfterMs: 1000 * parseDuration(text('storage.surplus-after')),
     },
     store: { code: codeOf(text('store.code')) },
+    audit: { dailyBudgetBytes: bytes('audit.daily-budget') },
     network: {
       listen: list('network.listen'),
       announce: list('network.announce'),

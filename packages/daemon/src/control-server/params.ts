@@ -86,6 +86,7 @@ const SHAPES: Shapes = {
   snapshots: {},
   ls: { snapshot: text, recursive: boolean },
   check: { readData: boolean },
+  scrub: {},
   doctor: {},
 }
 

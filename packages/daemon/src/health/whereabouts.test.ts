@@ -123,6 +123,7 @@ class World {
       },
       stat: (o) => of(id).store.stat(o),
       digests: ({ vault }) => of(id).store.digests(vault),
+      audit: () => Promise.reject(new Error('not used')),
       inventory: async ({ vault, bucket, cursor }) => {
         this.listed++
         const page = await of(id).store.list({

@@ -145,6 +145,7 @@ class PoolNetwork implements InspectableNetwork {
     }
     return shardClient({
       host,
+      self: this.self,
       pool: () => this.#components.membership.pool(),
       request: (request) => this.#host.request(host, SHARD_PROTOCOL, request),
     })

@@ -6,6 +6,7 @@
 
 import {
   assert,
+  AUDIT_CHALLENGES_MAX,
   CODE_K_MAX,
   FRAME_BYTES_MAX,
   GROUP_BYTES,
@@ -260,6 +261,13 @@ export const SHARD_RESPONSE_BYTES_MAX: number = 128 * KIB
 export const INVENTORY_PAGE_MAX = 1024
 /** Shards of one pack that one holder lists; it should keep one, a repair may leave a second. */
 export const STAT_ITEMS_MAX: number = CODE_K_MAX
+/** Hosts named in an audit's answer for one challenge, and requests that a holder remembers. */
+export const AUDIT_ASKERS_MAX = 8
+export const RECENT_GETS_MAX = 4096
+/** How long they are remembered: an auditor asks for them within minutes. */
+export const RECENT_GETS_MS = 600_000
+/** The slice proof of one group in a tree of 256: eight pairs of 64 bytes. */
+export const AUDIT_PROOF_BYTES_MAX = 512
 /** An inventory cursor is opaque to the client; holders use vault, pack and index. */
 export const CURSOR_BYTES_MAX = 128
 /** Bytes that a holder reads at once for a GET; whole groups. */
@@ -280,6 +288,14 @@ assert(
 assert(
   (SHARD_LENGTH_MAX / GROUP_BYTES) * 64 + 256 <= SHARD_RESPONSE_BYTES_MAX,
   'the longest proof fits its frame',
+)
+assert(
+  2 ** (AUDIT_PROOF_BYTES_MAX / 64) * GROUP_BYTES >= SHARD_LENGTH_MAX,
+  'the proof of a group of the largest shard fits',
+)
+assert(
+  AUDIT_CHALLENGES_MAX * 60 + 128 <= SHARD_REQUEST_BYTES_MAX,
+  'the longest AUDIT fits its frame',
 )
 assert(INVENTORY_PAGE_MAX * 100 <= SHARD_RESPONSE_BYTES_MAX, 'a full page fits its frame')
 assert(MESSAGE_BYTES_MAX <= MESSAGE_BUDGET_BYTES_PER_PEER, 'the longest message can be received')

@@ -93,6 +93,30 @@ export type PeerEvent = 'peer:up' | 'peer:down'
 /** `length`: bytes of the whole shard file. */
 export type ShardItem = { pack: Uint8Array; index: number; length: number }
 
+/** One question of an audit: `root` and `shardLength` are from the stripe's descriptor. */
+export type AuditChallenge = {
+  pack: Uint8Array
+  index: number
+  /** Number of the 16 KiB group that is to be proved. */
+  group: number
+  /** BLAKE3 hash of the shard. */
+  root: Uint8Array
+  shardLength: number
+}
+
+/**
+ * What came of one challenge. `missing`, `damaged`: so the holder says; `wrong`: what it sent is not
+ * the group, or its answer is not for this audit.
+ */
+export type AuditAnswer = {
+  result: 'proved' | 'missing' | 'damaged' | 'wrong'
+  /**
+   * Hosts (hex) that lately asked this holder for exactly that group of a shard of that pack;
+   * `agoMs` by the holder's clock.
+   */
+  askers: readonly { host: string; agoMs: number }[]
+}
+
 /**
  * The shard protocol towards one peer (spec/wire.md §6). Every call may reject with the peer's
  * error or the lane's.
@@ -142,6 +166,17 @@ export interface ShardClient {
   }): Promise<{ items: ShardItem[]; next?: Uint8Array }>
   /** Digests of the peer's inventory of a vault, DIGESTS_BYTES (spec/health.md §2). */
   digests(o: { vault: Uint8Array; signal?: AbortSignal }): Promise<Uint8Array>
+  /**
+   * Asks the peer to prove up to AUDIT_CHALLENGES_MAX groups of shards of a vault (spec/audit.md);
+   * the answers in the order of the challenges. `nonce`: AUDIT_NONCE_BYTES that were never used.
+   * Rejects when there was no answer: that says nothing of the shards.
+   */
+  audit(o: {
+    vault: Uint8Array
+    challenges: readonly AuditChallenge[]
+    nonce: Uint8Array
+    signal?: AbortSignal
+  }): Promise<AuditAnswer[]>
 }
 
 /** The network as the daemon's services see it. */

@@ -12,13 +12,13 @@ import { MoyaiError, isMoyaiError, openStripe, shardPayloadOffset, toHex } from 
 import type { Random, StripeDescriptor, SurplusMarker } from '@moyai/protocol'
 import { removeFile } from '../file-system/index.ts'
 import type { Disk } from '../file-system/index.ts'
-import { ByVault } from './by-vault.ts'
 import { InventoryDigests } from './digests.ts'
 import { DurableFolders } from './durable-folders.ts'
+import { DamagedShards } from './damaged-shards.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { ShardListing } from './shard-listing.ts'
 import { fileName, packFolder, shardPath, vaultFolder } from './shard-names.ts'
-import { openShardFile, verifyShard } from './shard-reader.ts'
+import { fileSize, openShardFile, verifyShard } from './shard-reader.ts'
 import type {
   ShardId,
   ShardPage,
@@ -29,11 +29,11 @@ import type {
 } from './shard-store.ts'
 import { TemporaryShard } from './shard-writer.ts'
 import { adoptIdentity, checkIdentity } from './store-identity.ts'
+import { StoreRoom } from './store-room.ts'
 import { SurplusCopies } from './surplus-copies.ts'
 import type { SurplusOptions } from './surplus-copies.ts'
+import { markClosed, markOpen } from './open-marker.ts'
 
-/** Shards on their way in at once: beyond, senders wait in their queues, not in our file table. */
-const WRITERS_MAX = 256
 const TEMPORARY_FOLDER = 'tmp'
 
 export type ShardStoreOptions = {
@@ -77,16 +77,17 @@ class DiskShardStore implements ShardStore {
   readonly #digests: InventoryDigests
   readonly #listeners = new Set<(vault: Uint8Array) => void>()
   readonly #surplus: SurplusCopies
+  readonly #damaged = new DamagedShards((id) => {
+    this.#digests.changed(id)
+    this.#tell(id.vault)
+  })
   readonly #writers = new Set<TemporaryShard>()
   /** Shards that somebody writes, by path. */
   readonly #writing = new Map<string, { count: number; contended: boolean }>()
-  #writersReserved = 0
-  /** Bytes of files that are being written and of those that are there, by the vault's folder. */
-  readonly #reserved = new ByVault()
-  #used: ByVault | undefined
-  #counting: Promise<ByVault> | undefined
+  readonly #room: StoreRoom
   #guarding: Promise<void> | undefined
   #swept = false
+  #wasUnclean = false
   #temporaryCount = 0
   #closed = false
 
@@ -94,8 +95,13 @@ class DiskShardStore implements ShardStore {
     this.#o = o
     this.#id = id
     this.#folders = new DurableFolders(o.disk)
-    this.#listing = new ShardListing(o.disk, o.root)
+    this.#listing = new ShardListing(o.disk, o.root, (place) => this.#damaged.hasPlace(place))
     this.#digests = new InventoryDigests((vault) => this.#listing.names(vault))
+    this.#room = new StoreRoom(o, {
+      count: () => this.#listing.bytes(),
+      guard: () => this.#guard(),
+      checkOpen: () => this.#checkOpen(),
+    })
     this.#surplus = new SurplusCopies({
       ...o,
       folders: this.#folders,
@@ -104,8 +110,8 @@ class DiskShardStore implements ShardStore {
       sweep: () => this.#sweep(),
       open: (one) => this.open(one),
       removed: (one, bytes) => {
-        this.#used?.add(one.vault, -bytes)
-        this.#digests.changed(one)
+        this.#room.changed(one.vault, -bytes)
+        if (!this.#damaged.forget(one)) this.#digests.changed(one)
         this.#tell(one.vault)
       },
     })
@@ -143,18 +149,19 @@ class DiskShardStore implements ShardStore {
       await this.#sweep()
       const state = await this.#stateOf(id)
       if (state === 'whole' && (await this.#retain(id))) {
+        this.#damaged.mended(id)
         place.leave()
         return { had: true, descriptor }
       }
       place.isFree = state === 'absent'
       const fileLength =
         shardPayloadOffset({ envelopeLength: envelope.length, shardLength }) + shardLength
-      await this.#reserve(vault, fileLength, o.quota)
+      await this.#room.reserve(vault, fileLength, o.quota)
       try {
         const shard = { id, envelope, descriptor, fileLength, place }
         return { had: false, writer: await this.#newWriter(shard) }
       } catch (error) {
-        this.#giveBack(vault, fileLength)
+        this.#room.giveBack(vault, fileLength)
         throw error
       }
     } catch (error) {
@@ -176,7 +183,20 @@ class DiskShardStore implements ShardStore {
     return { isFree: false, isAlone: () => !together.contended, leave }
   }
 
+  get wasUnclean(): boolean {
+    return this.#wasUnclean
+  }
+
+  onDamage(listener: (id: ShardId) => void): () => void {
+    return this.#damaged.onDamage(listener)
+  }
+
+  isDamaged(id: ShardId): boolean {
+    return this.#damaged.has(id)
+  }
+
   async has(id: ShardId): Promise<boolean> {
+    if (this.isDamaged(id)) return false
     try {
       const reader = await this.open(id)
       await reader.close()
@@ -190,8 +210,10 @@ class DiskShardStore implements ShardStore {
   async open(id: ShardId): Promise<ShardReader> {
     this.#checkOpen()
     try {
-      return await openShardFile(this.#o.disk, { path: this.#path(id), id })
+      const onDamage = (): void => this.#damaged.found(id)
+      return await openShardFile(this.#o.disk, { path: this.#path(id), id, onDamage })
     } catch (error) {
+      if (isMoyaiError(error, 'SHARD_DAMAGED')) this.#damaged.found(id)
       // "Not here" is only true of a store that is there.
       if (isMoyaiError(error, 'NOT_FOUND')) await this.#guard()
       throw error
@@ -199,11 +221,19 @@ class DiskShardStore implements ShardStore {
   }
 
   async verify(id: ShardId): Promise<void> {
-    const reader = await this.open(id)
     try {
-      await verifyShard(reader)
-    } finally {
-      await reader.close()
+      const reader = await this.open(id)
+      try {
+        await verifyShard(reader)
+      } finally {
+        await reader.close()
+      }
+      this.#damaged.mended(id)
+    } catch (error) {
+      // A disk that gives everything else but these bytes has a bad sector.
+      if (isMoyaiError(error, 'DISK')) await this.#guard()
+      if (isMoyaiError(error, 'SHARD_DAMAGED', 'DISK')) this.#damaged.found(id)
+      throw error
     }
   }
 
@@ -243,6 +273,7 @@ class DiskShardStore implements ShardStore {
     if (indexes.length === 0) await this.#guard()
     const found: { index: number; envelope: Uint8Array }[] = []
     for (const index of indexes) {
+      if (this.isDamaged({ ...o, index })) continue
       try {
         const reader = await this.open({ ...o, index })
         found.push({ index, envelope: reader.envelope })
@@ -275,38 +306,18 @@ class DiskShardStore implements ShardStore {
   }
 
   async usedBytes(vault?: Uint8Array): Promise<number> {
-    const used = await this.#usage()
+    const used = await this.#room.used()
     return vault === undefined ? used.total : used.of(vault)
   }
 
   async freeBytes(): Promise<number> {
-    const { disk, root, quotaBytes, reserveBytes } = this.#o
-    const used = await this.#usage()
-    const free = await disk.freeBytes(root)
-    return Math.max(0, Math.min(quotaBytes - used.total, free - reserveBytes))
-  }
-
-  async #usage(): Promise<ByVault> {
-    this.#checkOpen()
-    if (this.#used !== undefined) return this.#used
-    await this.#guard()
-    this.#counting ??= this.#count()
-    return this.#counting
+    return this.#room.freeBytes()
   }
 
   async close(): Promise<void> {
     this.#closed = true
     await Promise.all([...this.#writers].map((writer) => writer.abort()))
-  }
-
-  async #count(): Promise<ByVault> {
-    try {
-      // No shard can come in meanwhile: `put` waits for this.
-      this.#used = new ByVault(await this.#listing.bytes())
-      return this.#used
-    } finally {
-      this.#counting = undefined
-    }
+    if (this.#swept && !this.#folders.isTainted) await markClosed(this.#o.disk, this.#o.root)
   }
 
   #path(id: ShardId): string {
@@ -343,6 +354,7 @@ class DiskShardStore implements ShardStore {
     for (const { name, kind } of entries) {
       if (kind === 'file') await removeFile(disk, `${folder}/${name}`)
     }
+    this.#wasUnclean = await markOpen(disk, root)
     this.#swept = true
   }
 
@@ -373,7 +385,7 @@ class DiskShardStore implements ShardStore {
   async #retain(id: ShardId): Promise<boolean> {
     return this.#locks.run(shardPath(id), async () => {
       await this.#surplus.forget(id)
-      if ((await this.#sizeOf(id)) === 0) return false
+      if ((await fileSize(this.#o.disk, this.#path(id))) === 0) return false
       await this.#makeDurable(id)
       return true
     })
@@ -392,44 +404,6 @@ class DiskShardStore implements ShardStore {
     }
     const folder = await this.#folders.ensure(root, [vaultFolder(id.vault), packFolder(id.pack)])
     await this.#folders.syncFolder(folder)
-  }
-
-  async #reserve(
-    vault: Uint8Array,
-    fileLength: number,
-    quota: VaultQuota | undefined,
-  ): Promise<void> {
-    const { disk, root, quotaBytes, reserveBytes } = this.#o
-    const used = await this.#usage()
-    const free = await disk.freeBytes(root)
-    // From here to the end nothing is awaited: two callers cannot both take the last room.
-    this.#checkOpen()
-    if (this.#writersReserved >= WRITERS_MAX) {
-      throw new MoyaiError('BUSY', `${WRITERS_MAX} shards are being written`)
-    }
-    const planned = this.#reserved.total + fileLength
-    if (used.total + planned > quotaBytes) {
-      throw new MoyaiError('QUOTA', 'the space offered here is used up')
-    }
-    if (quota !== undefined) {
-      const held = (one: Uint8Array): number => used.of(one) + this.#reserved.of(one)
-      const taken = quota.vaults.reduce((sum, one) => sum + held(one), fileLength)
-      if (taken > quota.bytes) {
-        throw new MoyaiError('QUOTA', 'your share of this host is used up', {
-          hint: 'offer more space to the pool to get more of it (storage.offer in config.toml)',
-        })
-      }
-    }
-    if (free - planned < reserveBytes) {
-      throw new MoyaiError('NO_SPACE', 'the disk is full up to its reserve')
-    }
-    this.#writersReserved++
-    this.#reserved.add(vault, fileLength)
-  }
-
-  #giveBack(vault: Uint8Array, fileLength: number): void {
-    this.#writersReserved--
-    this.#reserved.add(vault, -fileLength)
   }
 
   async #newWriter(o: {
@@ -458,7 +432,7 @@ class DiskShardStore implements ShardStore {
         },
         discard: async () => {
           this.#writers.delete(writer)
-          this.#giveBack(o.id.vault, o.fileLength)
+          this.#room.giveBack(o.id.vault, o.fileLength)
           o.place.leave()
           if (isMoved) return
           try {
@@ -489,25 +463,17 @@ class DiskShardStore implements ShardStore {
       const parts = [vaultFolder(id.vault), packFolder(id.pack)]
       const isFree = o.place.isFree && o.place.isAlone()
       if (isFree || (await this.#stateOf(id)) !== 'whole') {
-        const replaced = isFree ? 0 : await this.#sizeOf(id)
+        const replaced = isFree ? 0 : await fileSize(this.#o.disk, this.#path(id))
         await this.#inFolder(parts, (folder) => disk.rename(o.path, `${folder}/${fileName(id)}`))
         o.moved()
-        if (replaced === 0) this.#digests.changed(id)
-        this.#used?.add(id.vault, o.fileLength - replaced)
+        const wasLeftOut = this.#damaged.forget(id)
+        if (replaced === 0 || wasLeftOut) this.#digests.changed(id)
+        this.#room.changed(id.vault, o.fileLength - replaced)
       }
       const folder = await this.#folders.ensure(this.#o.root, parts)
       await this.#folders.syncFolder(folder)
     })
     this.#tell(id.vault)
-  }
-
-  async #sizeOf(id: ShardId): Promise<number> {
-    try {
-      return await this.#o.disk.size(this.#path(id))
-    } catch (error) {
-      if (isMoyaiError(error, 'NOT_FOUND', 'DISK')) return 0
-      throw error
-    }
   }
 
   /**

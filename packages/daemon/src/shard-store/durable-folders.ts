@@ -22,6 +22,10 @@ export class DurableFolders {
     this.#disk = disk
   }
 
+  get isTainted(): boolean {
+    return this.#tainted !== undefined
+  }
+
   /**
    * STORE_TAINTED once an fsync has failed: what the disk still holds is unknown, and a retry would
    * not tell.

@@ -32,9 +32,13 @@ export class ShardListing {
   /** The whole vault key of a folder, which has only its first digits in its name. */
   readonly #vaults = new Map<string, Uint8Array>()
 
-  constructor(disk: Disk, root: string) {
+  readonly #isLeftOut: (place: Place) => boolean
+
+  /** `isLeftOut`: files that pages do not show, though they take room. */
+  constructor(disk: Disk, root: string, isLeftOut: (place: Place) => boolean) {
     this.#disk = disk
     this.#root = root
+    this.#isLeftOut = isLeftOut
   }
 
   async page(o: {
@@ -48,6 +52,7 @@ export class ShardListing {
     const from = o.cursor === undefined ? undefined : decodeCursor(o.cursor)
     const only = o.vault === undefined ? undefined : vaultFolder(o.vault)
     for await (const file of this.#files({ from, only, bucket: o.bucket })) {
+      if (this.#isLeftOut(file)) continue
       const vault = o.vault ?? (await this.#vaultOf(file.vault))
       if (vault === undefined) continue
       if (items.length === limit) return { items, next: encodeCursor(file) }
@@ -60,8 +65,9 @@ export class ShardListing {
 
   /** Names of all shards of a vault. */
   async *names(vault: Uint8Array): AsyncGenerator<{ pack: Uint8Array; index: number }> {
-    for await (const { pack, index } of this.#files({ only: vaultFolder(vault) })) {
-      yield { pack: fromHex(pack), index }
+    for await (const file of this.#files({ only: vaultFolder(vault) })) {
+      if (this.#isLeftOut(file)) continue
+      yield { pack: fromHex(file.pack), index: file.index }
     }
   }
 

@@ -22,7 +22,7 @@ const VERIFY_BYTES = 256 * 1024
  */
 export async function openShardFile(
   disk: Disk,
-  o: { path: string; id: ShardId },
+  o: { path: string; id: ShardId; onDamage?: () => void },
 ): Promise<ShardReader> {
   const file = await disk.open(o.path, 'read')
   try {
@@ -32,9 +32,19 @@ export async function openShardFile(
     if (!equalBytes(vault, id.vault) || !equalBytes(pack, id.pack) || header.index !== id.index) {
       throw new MoyaiError('SHARD_DAMAGED', 'the file of a shard holds another shard')
     }
-    return new FileReader(file, header)
+    return new FileReader(file, header, o.onDamage)
   } catch (error) {
     await file.close()
+    throw error
+  }
+}
+
+/** Bytes of a file; 0 when it is not there, or cannot be looked at. */
+export async function fileSize(disk: Disk, path: string): Promise<number> {
+  try {
+    return await disk.size(path)
+  } catch (error) {
+    if (isMoyaiError(error, 'NOT_FOUND', 'DISK')) return 0
     throw error
   }
 }
@@ -75,10 +85,12 @@ class FileReader implements ShardReader {
   readonly groups: Uint8Array
   readonly #file: DiskFile
   readonly #payloadOffset: number
+  readonly #onDamage: (() => void) | undefined
   #closed = false
 
-  constructor(file: DiskFile, header: ShardHeader) {
+  constructor(file: DiskFile, header: ShardHeader, onDamage: (() => void) | undefined) {
     this.#file = file
+    this.#onDamage = onDamage
     this.descriptor = header.descriptor
     this.envelope = header.envelope
     this.index = header.index
@@ -94,6 +106,7 @@ class FileReader implements ShardReader {
     }
     const bytes = new Uint8Array(length)
     if ((await this.#file.read(bytes, this.#payloadOffset + offset)) < length) {
+      this.#onDamage?.()
       throw new MoyaiError('SHARD_DAMAGED', 'the file of a shard became shorter')
     }
     return bytes

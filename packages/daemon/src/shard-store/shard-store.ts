@@ -137,6 +137,16 @@ export interface ShardStore {
    * SHARD_DAMAGED, BUSY (the same is under way), STORE_TAINTED.
    */
   trim(id: ShardId, o: { prove: () => Promise<Uint8Array> }): Promise<void>
+  /**
+   * Calls `listener` once for each shard that `open`, `read` or `verify` find damaged or cannot
+   * read; the returned function ends that. Until the shard is put again, or `verify` finds it right,
+   * `list` and `stat` leave it out. The set is in memory: a scrub after a restart finds it again.
+   */
+  onDamage(listener: (id: ShardId) => void): () => void
+  /** Whether this shard was found damaged, and was not put again since. */
+  isDamaged(id: ShardId): boolean
+  /** The store was not closed when it was last used, so that its newest files may be damaged. */
+  readonly wasUnclean: boolean
   /** Bytes of all shard files, damaged ones included; of one vault, or of all. */
   usedBytes(vault?: Uint8Array): Promise<number>
   /** Bytes that shards may still take: of the quota, and of the disk without its reserve. */

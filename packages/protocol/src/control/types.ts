@@ -419,6 +419,23 @@ export type CheckSummary = {
   survives: Survives
 }
 
+export type ScrubStatusEvent = {
+  message_type: 'status'
+  shards_read: number
+  bytes_read: number
+  bytes_total: number
+  num_damaged: number
+}
+export type ScrubSummary = {
+  message_type: 'summary'
+  shards_read: number
+  bytes_read: number
+  seconds_elapsed: number
+  num_damaged: number
+  /** Shards that are not what was stored, in hex; the first 100. Repair makes them anew. */
+  damaged: { vault: string; pack: string; index: number }[]
+}
+
 /**
  * One finding of `doctor`. `check`: what was looked at, such as `disk` or `host kobe-1`; `hint`:
  * what a person can do.
@@ -468,6 +485,7 @@ export type ControlMethods = {
   snapshots: { params: SnapshotsParams; event: never; result: SnapshotsResult }
   ls: { params: LsParams; event: LsEntryEvent; result: LsResult }
   doctor: { params: Record<string, never>; event: never; result: DoctorResult }
+  scrub: { params: Record<string, never>; event: ScrubStatusEvent; result: ScrubSummary }
   check: { params: CheckParams; event: CheckStatusEvent | CheckProblem; result: CheckSummary }
 }
 

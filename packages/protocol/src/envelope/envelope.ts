@@ -22,6 +22,8 @@ export type SignatureTag =
   | 'join'
   | 'address'
   | 'guard'
+  | 'audit'
+  | 'audit-answer'
 
 const SEPARATOR = Uint8Array.of(0)
 

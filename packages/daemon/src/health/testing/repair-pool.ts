@@ -328,6 +328,7 @@ export class TestPool {
       get: (o) => this.#get(host, o),
       stat: async (o) => host.shards.stat(o),
       inventory: async () => ({ items: [] }),
+      audit: () => Promise.reject(new MoyaiError('HOST_REFUSED', 'no audits here')),
       digests: async ({ vault }) => host.shards.digests(vault),
     }
   }

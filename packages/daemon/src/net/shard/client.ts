@@ -8,17 +8,16 @@ import {
   assert,
   equalBytes,
   fromHex,
-  isMoyaiError,
   MoyaiError,
   openReceipt,
   openStripe,
   SliceVerifier,
   type StripeDescriptor,
 } from '@moyai/protocol'
-import type { Exchange } from '../exchange.ts'
-import type { LaneRequest } from '../lane-pool.ts'
 import { COMMIT_IDLE_MS } from '../limits.ts'
 import type { ShardClient } from '../types.ts'
+import { audit } from './audit-client.ts'
+import { decoded, GIVEN_UP, type ShardClientOptions } from './asking.ts'
 import {
   decodeDigestsResponse,
   decodeGetResponse,
@@ -29,15 +28,6 @@ import {
   type PutResponse,
   type ShardRequest,
 } from './constants.ts'
-
-export type ShardClientOptions = {
-  /** The holder's id in hex. */
-  host: string
-  pool: () => Uint8Array | undefined
-  request: (request: LaneRequest) => Promise<Exchange>
-}
-
-const GIVEN_UP = new MoyaiError('ABORTED', 'the request was given up')
 
 type PutOptions = Parameters<ShardClient['put']>[0]
 type GetOptions = Parameters<ShardClient['get']>[0]
@@ -62,16 +52,7 @@ export function shardClient(options: ShardClientOptions): ShardClient {
       const request = { op: 'digests', vault: o.vault } as const
       return (await ask(options, request, decodeDigestsResponse, o.signal)).digests
     },
-  }
-}
-
-/** Decodes what the holder answered; what is malformed costs it the connection. */
-function decoded<T>(exchange: Exchange, body: Uint8Array, decode: (bytes: Uint8Array) => T): T {
-  try {
-    return decode(body)
-  } catch (error) {
-    if (!isMoyaiError(error)) throw error
-    throw exchange.violated(error.message, error)
+    audit: (o) => audit(options, o),
   }
 }
 

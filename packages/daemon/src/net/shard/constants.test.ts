@@ -8,6 +8,7 @@ import * as fc from 'fast-check'
 import { outcome } from '../../testing/outcome.ts'
 import {
   decodeDigestsResponse,
+  decodeAuditResponse,
   decodeGetResponse,
   decodeInventoryResponse,
   decodePutResponse,
@@ -31,6 +32,7 @@ const DECODERS = {
   'stat-response': decodeStatResponse,
   'inventory-response': decodeInventoryResponse,
   'digests-response': decodeDigestsResponse,
+  'audit-response': decodeAuditResponse,
 }
 
 type Vector = { name: string; kind: keyof typeof DECODERS; body: string; expect: string }
@@ -74,6 +76,18 @@ test('goal: requests round-trip, and random bytes are refused with a typed error
       length: fc.integer({ min: 1, max: 4_194_304 }),
     }),
     fc.record({ op: fc.constant('stat' as const), vault: id, pack: id }),
+    fc.record({
+      op: fc.constant('audit' as const),
+      vault: id,
+      challenges: fc.array(
+        fc.record({ pack: id, index: fc.nat(47), group: fc.nat(255) }, { noNullPrototype: true }),
+        {
+          minLength: 1,
+          maxLength: 16,
+        },
+      ),
+      nonce: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    }),
   )
   fc.assert(
     fc.property(request, (value) => {

@@ -24,6 +24,8 @@ import type { Exchange } from '../exchange.ts'
 import type { ExchangeHandler } from '../lane.ts'
 import { INVENTORY_PAGE_MAX, SHARD_READ_BYTES, STAT_ITEMS_MAX } from '../limits.ts'
 import type { Membership } from '../types.ts'
+import { serveAudit } from './serve-audit.ts'
+import { RecentGets } from './recent-gets.ts'
 import {
   decodeShardRequest,
   encodeDigestsResponse,
@@ -35,7 +37,10 @@ import {
 } from './constants.ts'
 
 /** What the handler needs of the shard store. */
-export type HeldShards = Pick<ShardStore, 'put' | 'open' | 'list' | 'stat' | 'digests'>
+export type HeldShards = Pick<
+  ShardStore,
+  'put' | 'open' | 'list' | 'stat' | 'digests' | 'verify' | 'isDamaged'
+>
 
 export type ShardHandlerComponents = {
   store: HeldShards
@@ -51,12 +56,14 @@ type RequestOf<Op extends ShardRequest['op']> = Extract<ShardRequest, { op: Op }
 
 /** Serves the shard protocol from a store. */
 export function shardHandler(components: ShardHandlerComponents): ExchangeHandler {
+  const recent = new RecentGets(components.clock)
   return async (exchange) => {
     const request = requestOf(exchange)
     switch (request.op) {
       case 'put':
         return servePut(components, exchange, request)
       case 'get':
+        recent.note(exchange.peer, request)
         return serveGet(components, exchange, request)
       case 'stat':
         return serveStat(components, exchange, request)
@@ -66,6 +73,8 @@ export function shardHandler(components: ShardHandlerComponents): ExchangeHandle
         const digests = await components.store.digests(request.vault)
         return exchange.respond(encodeDigestsResponse({ digests }))
       }
+      case 'audit':
+        return serveAudit({ ...components, recent }, exchange, request)
     }
   }
 }

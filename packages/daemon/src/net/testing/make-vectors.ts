@@ -117,12 +117,18 @@ writeFileSync(path, `${JSON.stringify({ limits, headers, bodies }, undefined, 2)
 // ---- shard.json ---------------------------------------------------------------------------------
 
 const b = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value)
+const fill = (count: number, value: CborValue): CborValue[] =>
+  Array.from({ length: count }, () => value)
 const put = { op: 'put', envelope: b(400, 7), index: 3 }
 const get = { op: 'get', vault: b(32, 1), pack: b(32, 2), index: 0, offset: 1000, length: 100 }
 const stat = { op: 'stat', vault: b(32, 1), pack: b(32, 2) }
 const inventory = { op: 'inventory', vault: b(32, 1) }
 const putResponse = { receipt: b(300, 7), had: false }
 const getResponse = { length: 65_536, proof: b(128, 5) }
+const challenge = { pack: b(32, 2), index: 1, group: 3 }
+const audit = { op: 'audit', vault: b(32, 1), challenges: [challenge], nonce: b(16, 6) }
+const answered = { proof: b(128, 5), askers: [{ host: b(32, 8), agoMs: 20 }] }
+const auditResponse = { answer: b(300, 7), items: [answered] }
 const item = { pack: b(32, 2), index: 1, length: 69_632 }
 
 const requests = [
@@ -131,6 +137,23 @@ const requests = [
   body('stat', 'request', 'ok', stat),
   body('inventory from the start', 'request', 'ok', inventory),
   body('inventory from a cursor', 'request', 'ok', { ...inventory, cursor: b(1, 9) }),
+  body('audit', 'request', 'ok', audit),
+  body('audit of 16 groups', 'request', 'ok', { ...audit, challenges: fill(16, challenge) }),
+  body('audit of 17 groups', 'request', 'MALFORMED', {
+    ...audit,
+    challenges: fill(17, challenge),
+  }),
+  body('audit of nothing', 'request', 'MALFORMED', { ...audit, challenges: [] }),
+  body('audit of a group beyond any shard', 'request', 'MALFORMED', {
+    ...audit,
+    challenges: [{ ...challenge, group: 256 }],
+  }),
+  body('audit with a short nonce', 'request', 'MALFORMED', { ...audit, nonce: b(15, 6) }),
+  body('audit without a nonce', 'request', 'MALFORMED', {
+    op: 'audit',
+    vault: audit.vault,
+    challenges: audit.challenges,
+  }),
   body('unknown op', 'request', 'MALFORMED', { ...stat, op: 'delete' }),
   body('no op', 'request', 'MALFORMED', { vault: b(32, 1) }),
   body('unknown key', 'request', 'MALFORMED', { ...stat, force: true }),
@@ -164,6 +187,17 @@ const requests = [
     items: Array.from({ length: 33 }, () => ({ index: 0, envelope: b(65, 7) })),
   }),
   body('inventory response', 'inventory-response', 'ok', { items: [item], next: b(8, 3) }),
+  body('audit response', 'audit-response', 'ok', auditResponse),
+  body('audit response of nothing', 'audit-response', 'MALFORMED', { ...auditResponse, items: [] }),
+  body('audit response without an answer', 'audit-response', 'MALFORMED', { items: [answered] }),
+  body('audit response with a proof too long', 'audit-response', 'MALFORMED', {
+    ...auditResponse,
+    items: [{ ...answered, proof: b(513, 5) }],
+  }),
+  body('audit response with nine askers', 'audit-response', 'MALFORMED', {
+    ...auditResponse,
+    items: [{ ...answered, askers: fill(9, answered.askers[0] as CborValue) }],
+  }),
   body('last inventory response', 'inventory-response', 'ok', { items: [] }),
 ]
 const shardPath = new URL('../../../../../test/vectors/wire/shard.json', import.meta.url)

@@ -29,6 +29,7 @@ const keyOf = (id: ShardId): string => `${toHex(id.vault)}/${toHex(id.pack)}.${i
 
 export class MemoryShards implements HeldShards {
   readonly held = new Map<string, Held>()
+  readonly damaged = new Set<string>()
   /** While set, every write waits for it. */
   stall: Promise<void> | undefined
   /** When set, every write fails with it. */
@@ -97,6 +98,18 @@ export class MemoryShards implements HeldShards {
       if (equalBytes(descriptor.vault, vault)) toggleShard(digests, { pack, index })
     }
     return digests
+  }
+
+  async verify(id: ShardId): Promise<void> {
+    const held = this.held.get(keyOf(id))
+    if (held === undefined) throw new MoyaiError('NOT_FOUND', 'no such shard')
+    if (equalBytes(blake3(held.bytes), held.descriptor.shardHashes[id.index] as Uint8Array)) return
+    this.damaged.add(keyOf(id))
+    throw new MoyaiError('SHARD_DAMAGED', 'the bytes of the shard are not what was stored')
+  }
+
+  isDamaged(id: ShardId): boolean {
+    return this.damaged.has(keyOf(id))
   }
 
   async list(o: { vault?: Uint8Array; cursor?: Uint8Array; limit?: number }): Promise<ShardPage> {

@@ -142,6 +142,8 @@ async function storeOfNothing(): Promise<EndStore> {
       return { had: false, writer }
     },
     open: () => Promise.reject(new MoyaiError('NOT_FOUND', 'no shard is kept here')),
+    verify: () => Promise.reject(new MoyaiError('NOT_FOUND', 'no shard is kept here')),
+    isDamaged: () => false,
     list: async () => ({ items: [] }),
     digests: async () => new Uint8Array(DIGESTS_BYTES),
     stat: async () => [],
