@@ -195,6 +195,7 @@ class World {
       stat: unused,
       inventory: unused,
       digests: unused,
+      audit: unused,
       put: async ({ envelope, index, payload }) => {
         const put = await host.store.put({ envelope, index })
         if (!put.had) {
