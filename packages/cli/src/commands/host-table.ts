@@ -29,8 +29,10 @@ function reached({ via, relay, rttMs }: HostStatus): string {
   return rttMs === null ? way : `${way}, ${rttMs} ms`
 }
 
-function stateText({ state, standing }: HostStatus): string {
-  const text = state === 'self' ? 'this host' : state
+function stateText({ state, standing, awayUntil }: HostStatus): string {
+  const until =
+    state === 'away' && awayUntil !== undefined ? ` until ${awayUntil.slice(0, 10)}` : ''
+  const text = state === 'self' ? 'this host' : `${state}${until}`
   if (standing === 'revoked') return state === 'self' ? 'this host, revoked' : 'revoked'
   return standing === 'retiring' ? `${text}, retiring` : text
 }

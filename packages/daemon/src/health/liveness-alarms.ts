@@ -39,8 +39,7 @@ function hostAlarm(host: string, o: LivenessAlarmFacts): Alarms[number] | undefi
     const text = `${name} ${why}, and what it kept is placed anew: ${seen}`
     return { code: 'HOST_LOST', since, text }
   }
-  // The alarm about its whole site or provider names it.
-  if (state !== 'suspect' || held === 'domain') return undefined
+  if (state !== 'suspect') return undefined
   if (held === 'share') {
     const text = `${name} would be presumed lost, but too many hosts were within a week: ${seen}; if it is gone, say moyai pool lost ${name}`
     return { code: 'HOST_SILENT', since, text }
@@ -55,7 +54,10 @@ function hostAlarm(host: string, o: LivenessAlarmFacts): Alarms[number] | undefi
  * SITE_SILENT for each site or provider that is silent as a whole.
  */
 export function livenessAlarms(o: LivenessAlarmFacts): Alarms {
-  const alarms = o.liveness.silentDomains().map(({ kind, name, hosts }) => {
+  const domains = o.liveness.silentDomains()
+  // The alarm about its whole site or provider names it.
+  const told = new Set(domains.flatMap(({ hosts }) => hosts))
+  const alarms = domains.map(({ kind, name, hosts }) => {
     const seen = hosts.map((host) => o.liveness.presenceOf(host)?.seenAt ?? 0)
     const seenAt = Math.max(0, ...seen) || o.nowMs
     const names = hosts.map(o.nameOf).join(', ')
@@ -65,5 +67,9 @@ export function livenessAlarms(o: LivenessAlarmFacts): Alarms {
     const text = `${what} (${names}): a broken line is likelier than a loss, so nothing is copied for a week; if they are gone, say moyai pool lost ${gone}`
     return { code: 'SITE_SILENT', since: new Date(seenAt).toISOString(), text }
   })
-  return [...alarms, ...o.hosts.flatMap((host) => hostAlarm(host, o) ?? [])]
+  const others = o.hosts.flatMap((host) => {
+    const alarm = hostAlarm(host, o)
+    return alarm === undefined || (alarm.code === 'HOST_SILENT' && told.has(host)) ? [] : [alarm]
+  })
+  return [...alarms, ...others]
 }

@@ -180,3 +180,27 @@ test('liveness: announced absence, and a declared loss that the host itself refu
   assert.equal(again.stateOf(hexOf(1)), 'presumed-lost', 'a new declaration counts')
   await again.stop()
 })
+
+test('liveness: a silent site holds its hosts back, and is told once', async () => {
+  const hosts = [facts(0, 'here'), ...[1, 2].map((i) => facts(i, 'annex'))]
+  const others = [3, 4, 5, 6].map((i) => facts(i, `s${i}`))
+  const { clock, network, make } = world({ hosts: [...hosts, ...others] })
+  const service = make()
+  for (let i = 1; i <= 6; i++) network.set(hexOf(i), true)
+  await service.start()
+  await hours(clock, 2)
+  for (const i of [1, 2]) network.set(hexOf(i), false)
+  await hours(clock, 50)
+  assert.deepEqual(service.silentDomains(), [])
+  await hours(clock, 40)
+  const annex = { kind: 'site', name: 'annex', hosts: [hexOf(1), hexOf(2)] }
+  assert.deepEqual(service.silentDomains(), [annex])
+  assert.equal(service.stateOf(hexOf(1)), 'suspect')
+  assert.equal(service.presenceOf(hexOf(1))?.held, 'domain')
+  assert.equal(service.wouldBeLost(hexOf(1)), true)
+  network.set(hexOf(2), true)
+  await hours(clock, 1)
+  assert.deepEqual(service.silentDomains(), [])
+  assert.equal(service.stateOf(hexOf(1)), 'presumed-lost')
+  await service.stop()
+})

@@ -32,6 +32,8 @@ import type { HealthNetwork, HealthPool, HostState, LivenessView, SaidAbsence } 
 const SAVE_HOURS = 6
 /** An hour is watched when no more than half of it was missed, at either end. */
 const MISSED_MS_MAX: number = HOUR_MS / 2
+/** An office is silent from Friday evening to Monday morning, and nobody need be told. */
+const SILENT_MS_MIN: number = 72 * HOUR_MS
 const RECORD_KEY = utf8('presence')
 
 export type LivenessOptions = {
@@ -162,12 +164,18 @@ export class LivenessService implements LivenessView {
     }
   }
 
-  /** Sites and providers that are silent as a whole and for that hold their hosts back. */
+  /**
+   * Sites and providers that are silent as a whole, longer than over a weekend, and for that hold
+   * their hosts back.
+   */
   silentDomains(): SilentDomain[] {
-    const { groups, hold, hosts } = this.#table
+    const { groups, hold, hosts, seenAt, connected } = this.#table
+    const now = this.#components.clock.now()
+    const isGone = (slot: number): boolean =>
+      connected[slot] === 0 && now - (seenAt[slot] as number) >= SILENT_MS_MIN
     const told = new Set<number>()
     return groups.flatMap(({ kind, name, slots, hasSelf }) => {
-      const isSilent = !hasSelf && slots.every((slot) => this.#table.connected[slot] === 0)
+      const isSilent = !hasSelf && slots.every(isGone)
       const held = slots.filter((slot) => hold[slot] === HOLD_DOMAIN && !told.has(slot))
       if (!isSilent || held.length === 0) return []
       // A site is told before the company that runs its machines.
