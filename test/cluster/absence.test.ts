@@ -73,10 +73,8 @@ test('away, lost and back through the command', async (t) => {
       })
     }
     const alarms = await alarmsOf(d)
-    assert.deepEqual(
-      alarms.map((text) => text.slice(0, 28)),
-      ['HOST_LOST b was declared lost', 'HOST_LOST c was declared lost'].map((x) => x.slice(0, 28)),
-    )
+    const told = alarms.map((text) => text.split(',')[0]).toSorted()
+    assert.deepEqual(told, ['HOST_LOST b was declared lost', 'HOST_LOST c was declared lost'])
     await b.start()
     await until('b is there', async () => (await seenBy(d, 'b'))?.state === 'online')
     await b.stop()

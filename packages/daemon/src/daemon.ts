@@ -27,7 +27,7 @@ import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
-import { HealthServices, healthPool } from './health/index.ts'
+import { HealthServices, healthPool, livenessAlarms } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { ScrubService } from './health/scrub/index.ts'
 import { type Home, openHome } from './home/index.ts'
@@ -332,6 +332,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     { index, hosts, log, clock, cache: home.paths.cache },
   )
   const { reading } = retrieve
+  const members = (): string[] => [...(membership.state()?.hosts.keys() ?? [])]
   const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
   const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })
   const doctor = new DoctorService({ home, disk: nodeDisk, network, membership })
@@ -347,10 +348,17 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       ensure: (signal) => vault.ensure(signal),
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
+      liveness: health.liveness,
       alarms: async () => [
         ...(await alarmsOf(membership, self, clock.now())),
         ...(await doctor.alarms(clock.now())),
         ...waitingAlarms(await waiting.list()),
+        ...livenessAlarms({
+          liveness: health.liveness,
+          hosts: members(),
+          nameOf,
+          nowMs: clock.now(),
+        }),
         ...(membership.state() === undefined
           ? []
           : fullAlarms(facts(), { self, nowMs: clock.now(), nameOf })),
@@ -377,13 +385,14 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       clock,
       keptBytes: () => shards.usedBytes(),
       ledger,
+      liveness: health.liveness,
       code: home.config.store.code,
     }),
     logger,
   })
   membership.onChange(() => {
     store.wake()
-    void health.liveness.turn()
+    health.liveness.refresh()
   })
   return { health, store, retrieve, scrub, handlers }
 }

@@ -7,6 +7,7 @@ import type { Membership } from '../membership/index.ts'
 import type { Network } from '../net/index.ts'
 import { hostFacts, poolPolicy } from '../status/index.ts'
 import type { HealthPool } from './ports.ts'
+import { saidAbsences } from './said-absences.ts'
 
 /** Every call reads the present state; before this host is in a pool there is nobody. */
 export function healthPool(
@@ -37,6 +38,7 @@ export function healthPool(
       }
       return owners
     },
+    absences: () => saidAbsences(membership.state()),
     nameOf: (host) => membership.state()?.hosts.get(host)?.name ?? host.slice(0, 8),
   }
 }

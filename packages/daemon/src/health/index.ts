@@ -2,6 +2,7 @@
 
 export { healthPool } from './health-pool.ts'
 export { HealthServices } from './health-services.ts'
+export { livenessAlarms } from './liveness-alarms.ts'
 export { type Presence } from './liveness-service.ts'
 export type * from './ports.ts'
 export type { RepairStats } from './repair-service.ts'
