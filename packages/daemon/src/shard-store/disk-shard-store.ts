@@ -107,7 +107,11 @@ class DiskShardStore implements ShardStore {
       folders: this.#folders,
       locks: this.#locks,
       temporary: TEMPORARY_FOLDER,
-      sweep: () => this.#sweep(),
+      sweep: async () => {
+        await this.#sweep()
+        // Counted before anything goes: what goes while files are counted would count for ever.
+        await this.#room.used()
+      },
       open: (one) => this.open(one),
       removed: (one, bytes) => {
         this.#room.changed(one.vault, -bytes)
