@@ -54,6 +54,7 @@ const COMMANDS: readonly Listed[] = [
   { names: ['doctor'], load: async () => (await import('./commands/doctor.ts')).doctorCommand },
   { names: ['check'], load: async () => (await import('./commands/check.ts')).checkCommand },
   { names: ['scrub'], load: async () => (await import('./commands/scrub.ts')).scrubCommand },
+  { names: ['repair'], load: async () => (await import('./commands/repair.ts')).repairCommand },
   { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand },
 ]
 

@@ -22,6 +22,8 @@ import type { CheckService } from './check/index.ts'
 import type { ControlHandlers } from './control-server/index.ts'
 import type { DoctorService } from './doctor/index.ts'
 import { type ScrubService, scrubNow } from './health/scrub/index.ts'
+import { repairNow } from './health/repair-now.ts'
+import type { RepairService } from './health/repair-service.ts'
 import { eventStream } from './event-stream.ts'
 import { errorFields, type Logger } from './logger.ts'
 import type { Membership } from './membership/index.ts'
@@ -45,6 +47,7 @@ export type HandlerComponents = {
   limits: BandwidthSettings
   doctor: DoctorService
   scrub: ScrubService
+  repair?: RepairService
   clock: Clock
   vault: VaultState
   pool: PoolService
@@ -67,7 +70,7 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 type PoolVerb = Extract<ControlMethod, `pool.${string}`>
-type PoolMethods = 'version' | 'status' | 'limit' | 'doctor' | 'scrub' | PoolVerb
+type PoolMethods = 'version' | 'status' | 'limit' | 'doctor' | 'scrub' | 'repair' | PoolVerb
 
 function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, PoolMethods> {
   return {
@@ -90,6 +93,9 @@ function poolHandlers(c: HandlerComponents): Pick<Required<ControlHandlers>, Poo
     },
     async *scrub(_params, { signal }) {
       return yield* eventStream((onEvent) => scrubNow(c, { signal, onEvent }))
+    },
+    async *repair(_params, { signal }) {
+      return yield* eventStream((onEvent) => repairNow(c, { signal, onEvent }))
     },
     async *'pool.create'({ name }) {
       return { pool: poolOf(await c.membership.createPool(name)) }

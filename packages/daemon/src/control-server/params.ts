@@ -87,6 +87,7 @@ const SHAPES: Shapes = {
   ls: { snapshot: text, recursive: boolean },
   check: { readData: boolean },
   scrub: {},
+  repair: {},
   doctor: {},
 }
 

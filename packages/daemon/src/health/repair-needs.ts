@@ -1,4 +1,4 @@
-/** Which stripes need something: found from the whereabouts, and looked at again when they change. */
+/** Which stripes need something: found from the whereabouts, and again when these change. */
 
 import { assessStripe, fromHex, placementMargin, toHex } from '@moyai/protocol'
 import type { Code, planRepair, StripeHealth } from '@moyai/protocol'

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { defined, MoyaiError, repairRanks, toHex } from '@moyai/protocol'
 
 import { ManualClock } from '../clock.ts'
+import { repairNow } from './repair-now.ts'
 import { TestPool } from './testing/repair-pool.ts'
 import type { StoredStripe, TestHost } from './testing/repair-pool.ts'
 
@@ -292,4 +293,23 @@ test("the owner learns of what others placed, by the holders' receipts", async (
   await turn(other)
   const [host] = [...(w.pool.holders(w.stored).get(0) ?? [])].filter((id) => w.pool.host(id).online)
   assert.deepEqual(learned, [`${toHex(w.stored.stripe.pack)} 0 ${host}`])
+})
+
+test('`moyai repair` waits for nobody whose turn it would be, and says what was done', async () => {
+  const w = world()
+  lose(w, 1)
+  const last = defined(ranked(w).at(-1), 'a host')
+  const repair = w.pool.service(last)
+  await turn(repair)
+  assert.ok(!isFull(w))
+  const events: unknown[] = []
+  const signal = new AbortController().signal
+  const onEvent = (event: unknown): void => void events.push(event)
+  const summary = await repairNow({ repair, clock: w.clock }, { signal, onEvent })
+  assert.ok(isFull(w))
+  assert.equal(events.length, 1)
+  assert.deepEqual(
+    [summary.stripes_repaired, summary.shards_placed, summary.stripes_left, summary.stripes_lost],
+    [1, 1, 0, 0],
+  )
 })

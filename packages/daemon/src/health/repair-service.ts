@@ -10,6 +10,8 @@
 
 import {
   claimYields,
+  equalBytes,
+  fromHex,
   isMoyaiError,
   MoyaiError,
   openReceipt,
@@ -213,7 +215,7 @@ export class RepairService {
    * One pass: looks at what changed, then repairs all that is due. Returns ms until something else
    * may be. `all`: looks at everything, and waits for nobody's rank.
    */
-  async turn(signal: AbortSignal, o: { all?: boolean } = {}): Promise<number> {
+  async turn(signal: AbortSignal, o: { all?: boolean; onDone?: () => void } = {}): Promise<number> {
     const { clock } = this.#c
     const both = AbortSignal.any([signal, this.#stop.signal])
     if (await this.#standings.update(both)) this.#needs.allChanged()
@@ -222,12 +224,27 @@ export class RepairService {
     for (;;) {
       const entry = both.aborted ? undefined : this.#pick(o.all === true)
       if (entry !== undefined && running.size < (this.#o.parallel ?? PARALLEL)) {
-        const job = this.#run(entry, both).finally(() => running.delete(job))
+        const job = this.#run(entry, both).finally(() => {
+          running.delete(job)
+          o.onDone?.()
+        })
         running.add(job)
       } else if (running.size === 0) break
       else await Promise.race(running)
     }
     return Math.max(0, this.#nextAt() - clock.now())
+  }
+
+  /**
+   * Repairs at once, as far as this host can, all that needs it, whoever's turn it would be; what
+   * another host is at work on is left to it. `onProgress` is called after each stripe.
+   */
+  async now(o: { signal: AbortSignal; onProgress?: () => void }): Promise<void> {
+    const { whereabouts, clock } = this.#c
+    await whereabouts.refresh({ signal: o.signal })
+    for (const entry of this.#needs.queue.ordered()) entry.notBefore = clock.now()
+    await this.turn(o.signal, { all: true, ...(o.onProgress && { onDone: o.onProgress }) })
+    o.signal.throwIfAborted()
   }
 
   async #loop(): Promise<void> {
@@ -257,7 +274,8 @@ export class RepairService {
     const now = this.#c.clock.now()
     for (const entry of this.#needs.queue.ordered()) {
       if (this.#active.has(entry.key)) continue
-      if ((all && entry.notBefore <= now) || this.#dueAt(entry) <= now) return entry
+      const isFree = entry.notBefore <= now && this.#claims.of(entry.key, now).length === 0
+      if ((all && isFree) || this.#dueAt(entry) <= now) return entry
     }
     return undefined
   }
@@ -419,18 +437,26 @@ export class RepairService {
     return result
   }
 
-  /** A receipt that another host sent: the shard is there, whoever says so. */
+  /**
+   * A receipt that another host sent. Whereabouts take them, too; this is for the owner, whose
+   * index has the holders of its stripes.
+   */
   async #learn(envelope: Uint8Array): Promise<void> {
-    const { pool, whereabouts, logger } = this.#c
+    const { pool, logger } = this.#c
+    const onPlaced = this.#o.onPlaced
+    const own = [...pool.vaults()].flatMap(([vault, owner]) => (owner === pool.self ? vault : []))
+    // most are about vaults of others: no signature is verified for them
+    const bytes = Buffer.from(envelope.buffer, envelope.byteOffset, envelope.byteLength)
+    const about = own.find((vault) => bytes.includes(fromHex(vault)))
+    if (onPlaced === undefined || about === undefined) return
     try {
       const { vault, pack, index, host, pool: id } = openReceipt(envelope)
       const holder = toHex(host)
       const mine = pool.id()
-      if (mine === undefined || toHex(id) !== toHex(mine)) return
-      if (!this.#standings.has(holder)) return
-      await whereabouts.confirm({ vault, pack, index, host: holder })
-      if (pool.vaults().get(toHex(vault)) !== pool.self) return
-      await this.#o.onPlaced?.(vault, pack, { index, host: holder, receipt: envelope })
+      if (mine === undefined || !equalBytes(id, mine) || toHex(vault) !== about) return
+      const isHolder = holder !== pool.self && !pool.revoked().has(holder)
+      if (!isHolder || !pool.hosts().some((known) => known.id === holder)) return
+      await onPlaced(vault, pack, { index, host: holder, receipt: envelope })
     } catch (error) {
       logger.debug({ error: String(error) }, 'a receipt that was told is none')
     }

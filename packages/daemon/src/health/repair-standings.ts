@@ -64,9 +64,11 @@ export class HostStandings {
       else if (this.#presumedLost.delete(id)) this.#backSince.set(id, clock.now())
       const agreed = state === 'presumed-lost' && (await this.#isAgreed(id, signal))
       if (state === 'presumed-lost' && !agreed) this.#isDisputed = true
+      // held back by the rules for whole domains: not lost, and not to be relied on
+      const isHeldBack = state !== 'online' && liveness.wouldBeLost?.(id) === true
       const standing = hostStanding({
         member: !revoked.has(id),
-        state,
+        state: isHeldBack && state !== 'presumed-lost' ? 'suspect' : state,
         agreed,
         retiring: retiring.has(id),
         trusted: trust.isTrusted(id),

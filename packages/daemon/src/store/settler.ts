@@ -7,6 +7,10 @@
  * holders. A shard that moves is counted where it was until its new holder has signed for it, so
  * that nothing is lost when the daemon ends anywhere. It never runs beside a store: both would
  * place the same shards.
+ *
+ * The repair of this host (health/repair-service.ts) works on the same stripes once they are
+ * recorded: for shards that hosts lost, which the index does not know of. Whoever works on a stripe
+ * has its lock, and looks first at what the index has by then, so that no shard is placed twice.
  */
 
 import {
@@ -23,6 +27,7 @@ import {
 import type { Clock, Codec, Hasher, StripeDescriptor } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
+import { KeyedLock } from '../shard-store/keyed-lock.ts'
 import { listOutbox, removeOutboxPack } from './outbox.ts'
 import type { StoreNetwork, StorePool } from './ports.ts'
 import { checkReceipt, Sender, tooFewHosts } from './sender.ts'
@@ -36,6 +41,8 @@ export type SettlerComponents = {
   hasher: Hasher
   clock: Clock
   logger: Logger
+  /** One at a time per pack (hex), shared with repair. */
+  stripeLock?: KeyedLock
 }
 
 /** What is still without a holder after a round, and how many shards still have to move. */
@@ -52,10 +59,12 @@ type Work = {
 export class Settler {
   readonly #outbox: string
   readonly #components: SettlerComponents
+  readonly #lock: KeyedLock
 
   constructor(o: { outbox: string }, components: SettlerComponents) {
     this.#outbox = o.outbox
     this.#components = components
+    this.#lock = components.stripeLock ?? new KeyedLock()
   }
 
   /**
@@ -106,13 +115,15 @@ export class Settler {
       if (o.hurry()) break
       let missing: number
       try {
-        missing = files.has(toHex(pack))
-          ? (await sender.send(pack, { patient: false, signal })).missing
-          : await this.#rebuild(pack, signal)
+        missing = await this.#lock.run(toHex(pack), async () =>
+          files.has(toHex(pack))
+            ? (await sender.send(pack, { patient: false, signal })).missing
+            : this.#rebuild(pack, signal),
+        )
       } catch (error) {
         if (!isTorn(error)) throw error
         await removeOutboxPack(this.#outbox, pack)
-        missing = await this.#rebuild(pack, signal)
+        missing = await this.#lock.run(toHex(pack), () => this.#rebuild(pack, signal))
       }
       if (missing > 0) logger.debug({ pack: toHex(pack), missing }, 'not settled yet')
     }
@@ -161,7 +172,7 @@ export class Settler {
         continue
       }
       o.signal.throwIfAborted()
-      await this.#rebuild(pack, o.signal)
+      await this.#lock.run(toHex(pack), () => this.#rebuild(pack, o.signal))
       const now = (await index.holders(pack)).find((holder) => holder.index === at)
       const stays = now !== undefined && retiring.has(now.host)
       if (stays && !(await this.#spare(pack, at))) left++

@@ -10,7 +10,7 @@ import { loadCodec } from '../codec.ts'
 import { listOutbox, outboxBytes, removeSpares } from './outbox.ts'
 import { planPaths } from './path-plan.ts'
 import { onlineHolders } from './sender.ts'
-import { Settler, type SettleResult } from './settler.ts'
+import { Settler, type SettleResult, type SettlerComponents } from './settler.ts'
 import { plannedCodes, StoreRun } from './store-run.ts'
 import { WalkerThreads } from './walker-thread.ts'
 import type {
@@ -43,7 +43,10 @@ export class StoreService {
   #awake = false
   #unlisten: (() => void) | undefined
 
-  constructor(options: StoreOptions, components: StoreComponents) {
+  constructor(
+    options: StoreOptions,
+    components: StoreComponents & Pick<SettlerComponents, 'stripeLock'>,
+  ) {
     this.#options = options
     this.#components = components
     const { outbox } = options

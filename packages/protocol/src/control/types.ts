@@ -436,6 +436,26 @@ export type ScrubSummary = {
   damaged: { vault: string; pack: string; index: number }[]
 }
 
+export type RepairStatusEvent = {
+  message_type: 'status'
+  stripes_repaired: number
+  shards_placed: number
+  bytes_fetched: number
+  bytes_placed: number
+  /** Stripes that still need something. */
+  stripes_left: number
+}
+export type RepairSummary = Omit<RepairStatusEvent, 'message_type'> & {
+  message_type: 'summary'
+  seconds_elapsed: number
+  stripes_lost: number
+  /**
+   * Stripes, in hex, of which fewer shards are left than are needed; the first 100. They come back
+   * when their hosts do.
+   */
+  lost: { vault: string; pack: string; have: number; need: number }[]
+}
+
 /**
  * One finding of `doctor`. `check`: what was looked at, such as `disk` or `host kobe-1`; `hint`:
  * what a person can do.
@@ -486,6 +506,7 @@ export type ControlMethods = {
   ls: { params: LsParams; event: LsEntryEvent; result: LsResult }
   doctor: { params: Record<string, never>; event: never; result: DoctorResult }
   scrub: { params: Record<string, never>; event: ScrubStatusEvent; result: ScrubSummary }
+  repair: { params: Record<string, never>; event: RepairStatusEvent; result: RepairSummary }
   check: { params: CheckParams; event: CheckStatusEvent | CheckProblem; result: CheckSummary }
 }
 
