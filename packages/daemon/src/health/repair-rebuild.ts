@@ -45,7 +45,8 @@ type Open = { source: RepairSource; ranges: ShardRanges }
 export async function rebuildShards(o: RebuildOptions): Promise<void> {
   const reading = new Reading(o)
   const hashers = new Map([...o.sinks.keys()].map((index) => [index, new GroupHasher()]))
-  const { shardLength } = o.stripe
+  const { shardLength, k, m } = o.stripe
+  const scratch = o.codec.allocate((k + m) * Math.min(SLICE_BYTES, shardLength))
   try {
     for (let offset = 0; offset < shardLength; offset += RANGE_BYTES) {
       o.signal.throwIfAborted()
@@ -55,7 +56,7 @@ export async function rebuildShards(o: RebuildOptions): Promise<void> {
       await o.pace(reading.remoteBytes(length) + active.length * length)
       const read = await reading.range(offset, length)
       const wanted = active.map(([index]) => index)
-      const made = await decode(o, { wanted, read, length })
+      const made = await decode(o, { wanted, read, length, scratch })
       for (const [index, bytes] of made) defined(hashers.get(index), 'a hasher').update(bytes)
       if (offset + length === shardLength) check(o.stripe, wanted, hashers)
       await Promise.all(active.map(([i, sink]) => sink.push(defined(made.get(i), 'a shard'))))
@@ -81,7 +82,12 @@ function check(
 /** The bytes of this range of each of `wanted`. */
 async function decode(
   o: RebuildOptions,
-  range: { wanted: readonly number[]; read: ReadonlyMap<number, Uint8Array>; length: number },
+  range: {
+    wanted: readonly number[]
+    read: ReadonlyMap<number, Uint8Array>
+    length: number
+    scratch: Uint8Array
+  },
 ): Promise<Map<number, Uint8Array>> {
   const { k, m } = o.stripe
   const { wanted, read, length } = range
@@ -90,12 +96,11 @@ async function decode(
   if (wanted.every((index) => read.has(index))) return made
   const present = Array.from({ length: k + m }, (_, index) => read.has(index))
   const slice = Math.min(SLICE_BYTES, length)
-  const shards = o.codec.allocate((k + m) * slice)
   for (let at = 0; at < length; at += slice) {
     const step = Math.min(slice, length - at)
-    const work = shards.subarray(0, (k + m) * step)
+    const work = range.scratch.subarray(0, (k + m) * step)
     for (const [index, bytes] of read) work.set(bytes.subarray(at, at + step), index * step)
-    o.codec.reconstruct({ k, m }, step, work, present)
+    o.codec.reconstruct({ k, m }, step, work, present, wanted)
     for (const [index, bytes] of made) {
       if (!read.has(index)) bytes.set(work.subarray(index * step, (index + 1) * step), at)
     }

@@ -125,6 +125,21 @@ for (const [name, codec] of codecs) {
       )
     })
 
+    it('rebuilds what is wanted of what is lost', () => {
+      const code = { k: 3, m: 4 }
+      const whole = stripe(codec, code, 100, 5)
+      const present = [true, false, true, false, true, false, false]
+      for (const wanted of [[1], [3], [5, 6], [1, 3, 5, 6]]) {
+        const damaged = whole.slice()
+        for (const i of [1, 3, 5, 6]) damaged.fill(0xee, i * 100, (i + 1) * 100)
+        codec.reconstruct(code, 100, damaged, present, wanted)
+        for (const i of [0, 2, 4, ...wanted]) {
+          const [from, to] = [i * 100, (i + 1) * 100]
+          assert.deepEqual(damaged.subarray(from, to), whole.subarray(from, to))
+        }
+      }
+    })
+
     it('rebuilds every pattern of losses of small codes', () => {
       // Goal: no pattern is special. Method: all subsets of 2+3 and 1+4, refused exactly when fewer
       // than k remain.

@@ -32,6 +32,8 @@ export interface Codec {
    * there **and verified**: a wrong byte in a shard called present makes wrong bytes elsewhere,
    * silently.
    *
+   * `wanted`: the missing ones that are asked for; of the others nobody knows then what they hold.
+   *
    * NOT_ENOUGH_SHARDS when fewer than `k` are present; `shards` is unchanged then.
    */
   reconstruct(
@@ -39,6 +41,7 @@ export interface Codec {
     shardLength: number,
     shards: Uint8Array,
     present: readonly boolean[],
+    wanted?: readonly number[],
   ): void
   /**
    * Zeroed memory in which this implementation works fastest; any other buffer gives the same

@@ -92,13 +92,14 @@ class KernelCodec implements Codec {
     shardLength: number,
     shards: Uint8Array,
     present: readonly boolean[],
+    wanted?: readonly number[],
   ): void {
     assertStripe(code, shardLength, shards)
     checkPresent(code, present)
     if (present.every(Boolean)) return
-    const key = `${code.k}+${code.m} ${present.map(Number).join('')}`
+    const key = `${code.k}+${code.m} ${present.map(Number).join('')} ${wanted?.join() ?? ''}`
     this.#run(
-      this.#program(key, () => reconstructPlan(code, present)),
+      this.#program(key, () => reconstructPlan(code, present, wanted)),
       shardLength,
       shards,
     )

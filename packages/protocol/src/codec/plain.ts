@@ -26,10 +26,11 @@ function reconstruct(
   shardLength: number,
   shards: Uint8Array,
   present: readonly boolean[],
+  wanted?: readonly number[],
 ): void {
   assertStripe(code, shardLength, shards)
   checkPresent(code, present)
-  combine(reconstructPlan(code, present), shardLength, shards)
+  combine(reconstructPlan(code, present, wanted), shardLength, shards)
 }
 
 function combine({ sources, targets, matrix }: Plan, length: number, shards: Uint8Array): void {

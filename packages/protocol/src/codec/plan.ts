@@ -21,11 +21,18 @@ export function encodePlan({ k, m }: Code): Plan {
   }
 }
 
-/** Every shard that is not `present`, from the first k that are; spec/code.md §4. */
-export function reconstructPlan({ k, m }: Code, present: readonly boolean[]): Plan {
+/**
+ * Every shard that is not `present`, or those of them that are `wanted`, from the first k that are;
+ * spec/code.md §4.
+ */
+export function reconstructPlan(
+  { k, m }: Code,
+  present: readonly boolean[],
+  wanted?: readonly number[],
+): Plan {
   const all = Array.from({ length: k + m }, (_, i) => i)
   const sources = all.filter((i) => present[i]).slice(0, k)
-  const targets = all.filter((i) => !present[i])
+  const targets = all.filter((i) => !present[i] && (wanted?.includes(i) ?? true))
   if (targets.length === 0) return { sources, targets, matrix: [] }
   const generator = generatorMatrix(k, m)
   const rows = (indexes: readonly number[]): Matrix =>
