@@ -11,11 +11,14 @@ const CLAIM_MS_MAX: number = 10 * 60 * 1000
  * slowest rate that can be set, take ten minutes. After that it is somebody else's turn.
  */
 const CLAIM_TOTAL_MS: number = 60 * 60 * 1000
+/** After this it may again: what a host that only claims can hold up is an hour of each day. */
+const CLAIM_AGAIN_MS: number = 24 * 3600 * 1000
 /** Claims remembered: a few of each host of a large pool. */
 const CLAIMS_MAX = 4096
 
 type Claim = { host: string; until: number; first: number }
 
+/** Names a stripe: hex of vault and pack. */
 export const stripeKey = (o: { vault: Uint8Array; pack: Uint8Array }): string =>
   `${toHex(o.vault)}/${toHex(o.pack)}`
 
@@ -24,12 +27,14 @@ export class RepairClaims {
   readonly #claims = new Map<string, Claim[]>()
   readonly #workedAt = new Map<string, number>()
 
+  /** `host` claims a stripe at `now`, ms. */
   add(host: string, claim: RepairClaim, now: number): void {
     this.#workedAt.set(host, now)
     const key = stripeKey(claim)
     const others = (this.#claims.get(key) ?? []).filter((one) => one.host !== host)
     const before = this.#claims.get(key)?.find((one) => one.host === host)
-    const first = before?.first ?? now
+    const isKnown = before !== undefined && now - before.first < CLAIM_AGAIN_MS
+    const first = isKnown ? before.first : now
     const until = Math.min(now + Math.min(claim.holdsMs, CLAIM_MS_MAX), first + CLAIM_TOTAL_MS)
     this.#claims.delete(key)
     this.#claims.set(key, [...others, { host, until, first }])
@@ -39,12 +44,12 @@ export class RepairClaims {
     }
   }
 
+  /** It has given the stripe up, or is done with it. */
   remove(host: string, stripe: { vault: Uint8Array; pack: Uint8Array }, now: number): void {
     this.#workedAt.set(host, now)
     const key = stripeKey(stripe)
-    const left = (this.#claims.get(key) ?? []).filter((one) => one.host !== host)
-    if (left.length === 0) this.#claims.delete(key)
-    else this.#claims.set(key, left)
+    // it stays, ended, so that claiming again does not begin a new hour
+    for (const one of this.#claims.get(key) ?? []) if (one.host === host) one.until = now
   }
 
   /** Claims of others that hold at `now`. */
@@ -55,9 +60,5 @@ export class RepairClaims {
   /** When a host last claimed or finished something. */
   workedAt(host: string): number | undefined {
     return this.#workedAt.get(host)
-  }
-
-  forget(host: string): void {
-    this.#workedAt.delete(host)
   }
 }

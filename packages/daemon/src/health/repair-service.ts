@@ -39,6 +39,8 @@ const PARALLEL = 2
 const STALL_MS: number = 2 * 60 * 1000
 /** A claim holds so long, and is renewed at half of it. */
 const CLAIM_MS: number = 2 * 60 * 1000
+/** After another host is done with a stripe, its receipts get so long to be taken in. */
+const SETTLING_MS: number = 10 * 1000
 /** First wait after a failure; it doubles up to the last. */
 const RETRY_MS: number = 60 * 1000
 const RETRY_MS_MAX: number = 3600 * 1000
@@ -185,8 +187,9 @@ export class RepairService {
     }
     for (const stripe of (news.done ?? []).slice(0, NEWS_ITEMS_MAX)) {
       this.#claims.remove(host, stripe, now)
-      if (this.#needs.queue.get(stripeKey(stripe)) === undefined) continue
-      this.#needs.changed(toHex(stripe.vault))
+      const entry = this.#needs.queue.get(stripeKey(stripe))
+      if (entry === undefined) continue
+      entry.notBefore = Math.max(entry.notBefore, now + SETTLING_MS)
       this.#wakeUp()
     }
     for (const envelope of (news.placed ?? []).slice(0, NEWS_ITEMS_MAX)) await this.#learn(envelope)
@@ -243,7 +246,11 @@ export class RepairService {
     const { whereabouts, clock } = this.#c
     await whereabouts.refresh({ signal: o.signal })
     for (const entry of this.#needs.queue.ordered()) entry.notBefore = clock.now()
-    await this.turn(o.signal, { all: true, ...(o.onProgress && { onDone: o.onProgress }) })
+    try {
+      await this.turn(o.signal, { all: true, ...(o.onProgress && { onDone: o.onProgress }) })
+    } finally {
+      this.#wakeUp()
+    }
     o.signal.throwIfAborted()
   }
 
@@ -284,7 +291,10 @@ export class RepairService {
     const now = this.#c.clock.now()
     let next = this.#needs.nextScanAt()
     if (this.#standings.isDisputed) next = Math.min(next, now + WITNESS_MS)
-    for (const entry of this.#needs.queue.ordered()) next = Math.min(next, this.#dueAt(entry))
+    for (const entry of this.#needs.queue.ordered()) {
+      // those that another turn is at work on are its own
+      if (!this.#active.has(entry.key)) next = Math.min(next, this.#dueAt(entry))
+    }
     return Math.max(next, now + 1)
   }
 
