@@ -1,16 +1,32 @@
 /** Reading what other hosts list, as far as it differs from what they listed before. */
 
-import { blake3, concatBytes, equalBytes, fromHex, toHex, type Clock } from '@moyai/protocol'
+import {
+  blake3,
+  concatBytes,
+  equalBytes,
+  fromHex,
+  MoyaiError,
+  toHex,
+  type Clock,
+} from '@moyai/protocol'
 
 import type { Database, Table } from '../database/index.ts'
 import { Inventories } from '../inventories.ts'
 import { differingBuckets, DIGEST_BUCKETS, DIGESTS_BYTES } from '../shard-store/index.ts'
+import { KeyedLock } from '../shard-store/keyed-lock.ts'
 import type { HealthNetwork, HealthReport, StripeView } from './ports.ts'
 import { type StripeTable, withoutHost, withPlace } from './stripe-table.ts'
 
 const BUCKET_BYTES = DIGESTS_BYTES / DIGEST_BUCKETS
 /** No digest: the bucket is listed again. */
 const UNKNOWN_BYTE = 0xa5
+/** Digest of no bucket that is known: it is listed again, too, but what it gave counts so far. */
+const DOUBT_BYTE = 0x3c
+/**
+ * Pages of one bucket: a million shards, 256 times that in all, are more than a host has. A list
+ * without end would hold whoever reads it.
+ */
+const PAGES_MAX = 1000
 
 export type PeerInventoriesComponents = {
   network: HealthNetwork
@@ -25,6 +41,9 @@ export type PeerInventoriesComponents = {
 export class PeerInventories {
   readonly #c: PeerInventoriesComponents
   readonly #digests: Table
+  readonly #lock = new KeyedLock()
+  /** Counts changes that a reading under way must not undo. */
+  #forgotten = 0
 
   constructor(components: PeerInventoriesComponents) {
     this.#c = components
@@ -65,15 +84,22 @@ export class PeerInventories {
   }): Promise<void> {
     const { host, vault, known, digests, signal } = o
     let isNews = false
-    for (const bucket of differingBuckets(known, digests)) {
-      const own = digests.subarray(bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
-      // Also that a host has nothing there is news, where it was not known before.
-      isNews ||= isUnknown(known, bucket)
-      isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
-      known.set(own, bucket * BUCKET_BYTES)
+    try {
+      for (const bucket of differingBuckets(known, digests)) {
+        const own = digests.subarray(bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
+        const before = this.#forgotten
+        // Also that a host has nothing there is news, where it was not known before.
+        isNews ||= isUnknown(known, bucket)
+        isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
+        // Kept at once: after a host that falls silent, the next time goes on from here. What was
+        // begun meanwhile may not have been looked for: then the bucket is read once more.
+        await this.#update(host, vault, (now) => {
+          if (before === this.#forgotten) now.set(own, bucket * BUCKET_BYTES)
+        })
+      }
+    } finally {
+      if (isNews) this.#c.changed(vault)
     }
-    await this.#digests.put(concatBytes(fromHex(host), vault), known)
-    if (isNews) this.#c.changed(vault)
   }
 
   /** Takes over what `host` lists of one bucket; whether anything differed. */
@@ -87,8 +113,12 @@ export class PeerInventories {
     const { host, vault, bucket, signal } = o
     const { clock, network } = this.#c
     const isEmpty = o.own.every((byte) => byte === 0)
+    let pages = 0
     const shards = (name: string): Pick<ReturnType<HealthNetwork['shards']>, 'inventory'> => ({
-      inventory: (ask) => network.shards(name).inventory({ ...ask, bucket }),
+      inventory: async (ask) => {
+        if (++pages > PAGES_MAX) throw new MoyaiError('PROTOCOL_VIOLATION', 'too long a list')
+        return network.shards(name).inventory({ ...ask, bucket })
+      },
     })
     const hosts = { hosts: () => (isEmpty ? [] : [host]), shards }
     const inventories = new Inventories({ hosts, vault, clock, signal })
@@ -145,12 +175,37 @@ export class PeerInventories {
 
   /** What `host` has in the buckets of `packs` is asked again: they concern us only now. */
   async forget(host: string, vault: Uint8Array, packs: readonly Uint8Array[]): Promise<void> {
-    const known = await this.#knownDigests(host, vault)
-    for (const pack of packs) {
-      const at = (pack[0] as number) * BUCKET_BYTES
-      known.fill(UNKNOWN_BYTE, at, at + BUCKET_BYTES)
-    }
-    await this.#digests.put(concatBytes(fromHex(host), vault), known)
+    await this.#update(host, vault, (known) => {
+      this.#forgotten++
+      for (const pack of packs) {
+        const at = (pack[0] as number) * BUCKET_BYTES
+        known.fill(UNKNOWN_BYTE, at, at + BUCKET_BYTES)
+      }
+    })
+  }
+
+  /** The bucket of `pack` is listed again when `host` is next asked; it counts as known so far. */
+  async doubt(host: string, vault: Uint8Array, pack: Uint8Array): Promise<void> {
+    await this.#update(host, vault, (known) => {
+      const bucket = pack[0] as number
+      if (isUnknown(known, bucket)) return
+      this.#forgotten++
+      known.fill(DOUBT_BYTE, bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
+    })
+  }
+
+  /** One change of a host's digests at a time: it is read, and then written. */
+  async #update(
+    host: string,
+    vault: Uint8Array,
+    change: (known: Uint8Array) => void,
+  ): Promise<void> {
+    const key = concatBytes(fromHex(host), vault)
+    await this.#lock.run(toHex(key), async () => {
+      const known = await this.#knownDigests(host, vault)
+      change(known)
+      await this.#digests.put(key, known)
+    })
   }
 }
 

@@ -67,6 +67,20 @@ export class StripeTable {
     await this.#table.del(concatBytes(vault, pack))
   }
 
+  /** Removes all places at `hosts` (hex) from a vault's records; whether there was one. */
+  async removeHosts(vault: Uint8Array, hosts: ReadonlySet<string>): Promise<boolean> {
+    let isNews = false
+    for await (const { pack, places } of this.of(vault)) {
+      if (!places.some(({ host }) => hosts.has(host))) continue
+      isNews = true
+      await this.change(vault, pack, (record) => {
+        if (record === undefined) return undefined
+        return { ...record, places: record.places.filter(({ host }) => !hosts.has(host)) }
+      })
+    }
+    return isNews
+  }
+
   async #read(key: Uint8Array): Promise<StripeRecord | undefined> {
     const value = await this.#table.get(key)
     return value === undefined ? undefined : readable(value)

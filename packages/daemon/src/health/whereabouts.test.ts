@@ -63,6 +63,11 @@ class World {
   readonly clock = new ManualClock()
   readonly hosts: { id: string; store: ShardStore; whereabouts: WhereaboutsService }[] = []
   readonly away = new Set<string>()
+  readonly revoked = new Set<string>()
+  /** Hosts that take a question and never answer. */
+  readonly mute = new Set<string>()
+  /** Called before each page of a list is given. */
+  onList: (host: string) => void = () => undefined
   asked = 0
   listed = 0
 
@@ -106,7 +111,7 @@ class World {
       id: () => POOL,
       hosts: facts,
       retiring: () => new Set(),
-      revoked: () => new Set(),
+      revoked: () => this.revoked,
       policy: () => ({ host: 2, site: 0, provider: 0, org: 0 }),
       vaults: () => new Map(),
       nameOf: (host) => host,
@@ -126,6 +131,7 @@ class World {
       audit: () => Promise.reject(new Error('not used')),
       inventory: async ({ vault, bucket, cursor }) => {
         this.listed++
+        this.onList(id)
         const page = await of(id).store.list({
           vault,
           ...(bucket === undefined ? {} : { bucket }),
@@ -140,8 +146,9 @@ class World {
       rttMs: () => undefined,
       on: () => () => undefined,
       shards: client,
-      ask: async (host) => {
+      ask: async (host, asking) => {
         this.asked++
+        if (this.mute.has(host)) await this.clock.sleep(Number.MAX_SAFE_INTEGER, asking)
         const inventories = await of(host).whereabouts.inventories()
         return { now: this.clock.now(), inventories, presumedLost: [], audits: [] }
       },
@@ -264,6 +271,119 @@ test('a receipt that is shown adds a place, one of a stranger or another shard d
   a.whereabouts.onNews('x', { placed: [receipt(7), receipt(1, new Uint8Array(32)), receipt(1)] })
   await a.whereabouts.refresh({ signal, host: a.id })
   assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '3@1'])
+})
+
+type Three = [World['hosts'][0], World['hosts'][0], World['hosts'][0]]
+
+function receiptOf(seed: number, o: { by: number; index: number }): Uint8Array {
+  const { pack } = stripe(seed).descriptor
+  const facts = { pack, pool: POOL, vault: VAULT.publicKey, shardHash: blake3(SHARD) }
+  const times = { storedAt: 1, protectedUntil: 2 }
+  const { publicKey: host } = keyOf(o.by)
+  return signReceipt({ ...facts, ...times, host, index: o.index }, keyOf(o.by))
+}
+
+/** Lets work that was begun, and waits for nothing but itself, come to its end. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve))
+}
+
+test('a receipt shown again neither clears a refuted shard nor brings back one let go', async () => {
+  const world = await World.of(3)
+  const [a, b, c] = world.hosts as Three
+  await put(a.store, 1, 0)
+  await put(b.store, 1, 1)
+  await a.whereabouts.refreshOwn()
+  await a.whereabouts.refresh({ signal })
+  const { pack } = stripe(1).descriptor
+  await a.whereabouts.refute({ vault: VAULT.publicKey, pack, index: 1, host: b.id })
+  const placed = [
+    new Uint8Array(100),
+    receiptOf(1, { by: 1, index: 1 }),
+    receiptOf(1, { by: 2, index: 2 }),
+    receiptOf(1, { by: 2, index: 3 }),
+  ]
+  a.whereabouts.onNews(c.id, { placed })
+  await until(async () => (await placesAt(world, 0, 1)).length === 4)
+  assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1?', '2@2', '3@2'])
+  await a.whereabouts.refresh({ signal })
+  assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1?'], 'the holder has the last word')
+})
+
+test('a host that never answers keeps nobody else waiting', async () => {
+  const world = await World.of(3)
+  const [a, b, c] = world.hosts as Three
+  await put(a.store, 1, 0)
+  await put(c.store, 1, 2)
+  await a.whereabouts.refreshOwn()
+  world.mute.add(b.id)
+  const end = new AbortController()
+  const asked = a.whereabouts.refresh({ signal: end.signal }).catch(() => 'ended')
+  await until(async () => (await placesAt(world, 0, 1)).length === 2)
+  assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '2@2'])
+  end.abort()
+  assert.equal(await asked, 'ended')
+})
+
+test('after a host fell silent in its lists, the next time goes on from there', async () => {
+  const world = await World.of(2)
+  const [a, b] = world.hosts as Three
+  const seeds = [1, 2, 3, 4, 5, 6]
+  for (const seed of seeds) {
+    await put(a.store, seed, 0)
+    await put(b.store, seed, 1)
+  }
+  await a.whereabouts.refreshOwn()
+  const buckets = new Set(seeds.map((seed) => stripe(seed).descriptor.pack[0])).size
+  world.onList = () => {
+    if (world.listed === 3) throw new Error('fell silent')
+  }
+  await a.whereabouts.refresh({ host: b.id, signal })
+  await a.whereabouts.refresh({ host: b.id, signal })
+  assert.equal(world.listed, buckets + 1, 'only the page that failed was asked for twice')
+  for (const seed of seeds) assert.deepEqual(await placesAt(world, 0, seed), ['0@0', '1@1'])
+})
+
+test('only what was not known is news', async () => {
+  const world = await World.of(2)
+  const [a, b] = world.hosts as Three
+  await put(a.store, 1, 0)
+  await put(b.store, 1, 1)
+  await a.whereabouts.refreshOwn()
+  await a.whereabouts.refresh({ signal })
+  let news = 0
+  a.whereabouts.onChange(() => news++)
+  const { pack } = stripe(1).descriptor
+  const shard = { vault: VAULT.publicKey, pack, index: 1, host: b.id }
+  await a.whereabouts.confirm(shard)
+  assert.equal(news, 0)
+  await a.whereabouts.refute(shard)
+  await a.whereabouts.refute(shard)
+  assert.equal(news, 1)
+})
+
+test('the service outlives a store that is offline, and drops revoked hosts', async () => {
+  const world = await World.of(3)
+  const [a, b, c] = world.hosts as Three
+  await put(a.store, 1, 0)
+  await put(b.store, 1, 1)
+  await put(c.store, 1, 2)
+  const vaults = a.store.vaults.bind(a.store)
+  let tries = 0
+  a.store.vaults = () => (tries++ < 2 ? Promise.reject(new Error('offline')) : vaults())
+  a.whereabouts.start()
+  // advancing is what brings the service to its next try
+  const places = async (count: number): Promise<boolean> => {
+    await world.clock.advance(60_000)
+    return (await placesAt(world, 0, 1)).length === count
+  }
+  await until(() => places(3))
+  world.revoked.add(c.id)
+  world.away.add(c.id)
+  a.whereabouts.poolChanged()
+  await until(() => places(2))
+  assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1'])
+  await a.whereabouts.stop()
 })
 
 test('records: every one comes back as it was, and other bytes are refused', () => {

@@ -22,6 +22,7 @@ import {
 import type { Database } from '../database/index.ts'
 import type { Logger } from '../logger.ts'
 import type { ShardStore } from '../shard-store/index.ts'
+import { KeyedLock } from '../shard-store/keyed-lock.ts'
 import { type OwnedStripes, OwnStripes } from './own-stripes.ts'
 import { digestOf, PeerInventories } from './peer-inventories.ts'
 import type {
@@ -59,6 +60,16 @@ export type WhereaboutsOptions = {
 const REFRESH_MS = 86_400_000
 /** One store makes thousands of shards: hosts are told of them at once. */
 const GATHER_MS = 15_000
+/** After a turn that failed. */
+const RETRY_MS = 60_000
+/** Hosts that are asked at the same time. */
+const ASKED_AT_ONCE = 4
+/**
+ * What one host is given to list all that changed, page by page. What was read by then is kept.
+ */
+const ASK_MS = 600_000
+/** Messages with receipts that wait to be checked, of 48 at most each: 64 repaired stripes. */
+const NEWS_TAKEN_MAX = 64
 /** Descriptors kept opened: verifying a signature costs a tenth of a millisecond. */
 const OPENED_MAX = 1024
 
@@ -78,6 +89,13 @@ export class WhereaboutsService implements Whereabouts {
   readonly #hostsDue = new Set<string>()
   readonly #vaultsDue = new Set<string>()
   readonly #unlisten: (() => void)[] = []
+  readonly #asking = new KeyedLock()
+  #newsTaking = 0
+  /** All of the own store and index is to be read, not only what is said to have changed. */
+  #isAllDue = true
+  #isPoolDue = false
+  /** Revoked hosts that no record names any more. */
+  readonly #dropped = new Set<string>()
   #wake: () => void = () => undefined
   #running: Promise<void> | undefined
   #work: Promise<void> = Promise.resolve()
@@ -150,6 +168,12 @@ export class WhereaboutsService implements Whereabouts {
     this.#wake()
   }
 
+  /** Hosts were certified or revoked. */
+  poolChanged(): void {
+    this.#isPoolDue = true
+    this.#wake()
+  }
+
   /** Connected hosts (hex) that presumed `host` lost when they were last asked. */
   presumedLostBy(host: string): string[] {
     const { network } = this.#c
@@ -176,11 +200,11 @@ export class WhereaboutsService implements Whereabouts {
   onNews(host: string, news: HealthNews): void {
     if ((news.changed ?? []).length > 0) this.#due(host)
     const { placed = [] } = news
-    if (placed.length > 0) {
-      void this.#exclusively(() => this.#takeReceipts(placed)).catch((error: unknown) => {
-        this.#c.logger.debug({ host, error: toMoyaiError(error).message }, 'receipts not taken')
-      })
-    }
+    if (placed.length === 0) return
+    // Not worth remembering: what was placed is listed, too.
+    if (this.#newsTaking >= NEWS_TAKEN_MAX) return this.#due(host)
+    this.#newsTaking++
+    void this.#exclusively(() => this.#takeReceipts(host, placed)).finally(() => this.#newsTaking--)
   }
 
   async descriptor(
@@ -223,18 +247,8 @@ export class WhereaboutsService implements Whereabouts {
   }
 
   async refresh(o: { host?: string; signal: AbortSignal }): Promise<void> {
-    const { network, logger } = this.#c
-    for (const host of o.host === undefined ? network.connected() : [o.host]) {
-      try {
-        await this.#exclusively(async () => {
-          const { presumedLost } = await this.#peers.ask(host, o.signal)
-          this.#presumedLost.set(host, new Set(presumedLost))
-        })
-      } catch (error) {
-        o.signal.throwIfAborted()
-        logger.debug({ host, error: toMoyaiError(error).message }, 'inventory not read')
-      }
-    }
+    const hosts = o.host === undefined ? this.#c.network.connected() : [o.host]
+    await this.#askAll(hosts, o.signal)
   }
 
   /** Brings the table in line with this host's own shards and index. */
@@ -248,6 +262,37 @@ export class WhereaboutsService implements Whereabouts {
     })
   }
 
+  /** Asks a few hosts at a time, so that a slow one keeps only itself waiting. */
+  async #askAll(hosts: readonly string[], signal: AbortSignal): Promise<void> {
+    const left = hosts[Symbol.iterator]()
+    const lane = async (): Promise<void> => {
+      for (const host of left) await this.#asking.run(host, () => this.#ask(host, signal))
+    }
+    await Promise.all(Array.from({ length: Math.min(ASKED_AT_ONCE, hosts.length) }, lane))
+    signal.throwIfAborted()
+  }
+
+  /** Rejects for nothing: what a host does not answer is asked again another time. */
+  async #ask(host: string, signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#c
+    const done = new AbortController()
+    const either = AbortSignal.any([signal, done.signal])
+    const late = clock.sleep(ASK_MS, either).then(
+      () => done.abort(new MoyaiError('TIMED_OUT', 'its inventory takes too long')),
+      () => undefined,
+    )
+    try {
+      const { presumedLost } = await this.#peers.ask(host, either)
+      this.#presumedLost.set(host, new Set(presumedLost))
+    } catch (error) {
+      if (signal.aborted) return
+      logger.debug({ host, error: toMoyaiError(error).message }, 'inventory not read')
+    } finally {
+      done.abort()
+      await late
+    }
+  }
+
   #due(host: string): void {
     this.#hostsDue.add(host)
     this.#wake()
@@ -256,22 +301,33 @@ export class WhereaboutsService implements Whereabouts {
   async #run(): Promise<void> {
     const { clock, network, logger } = this.#c
     const { signal } = this.#stop
-    let refreshAt = clock.monotonic() + this.#refreshMs
-    try {
-      await this.refreshOwn()
-      for (const host of network.connected()) this.#hostsDue.add(host)
-      while (!signal.aborted) {
-        await this.#turn(signal)
+    let refreshAt = clock.monotonic()
+    while (!signal.aborted) {
+      try {
         if (clock.monotonic() >= refreshAt) {
           refreshAt = clock.monotonic() + this.#refreshMs
+          this.#isAllDue = true
           for (const host of network.connected()) this.#hostsDue.add(host)
-          continue
         }
+        await this.#turn(signal)
         await this.#pause(refreshAt - clock.monotonic(), signal)
+      } catch (error) {
+        if (signal.aborted) return
+        // Such as a disk that is not there: what was due is due still, and the disk may come back.
+        logger.warn({ error: toMoyaiError(error).message }, 'whereabouts not brought up to date')
+        await clock.sleep(RETRY_MS, signal).catch(() => undefined)
       }
-    } catch (error) {
-      if (!signal.aborted) logger.error({ error: toMoyaiError(error).message }, 'whereabouts end')
     }
+  }
+
+  /** A host that was put out has nothing that counts. */
+  async #dropRevoked(): Promise<void> {
+    const revoked = this.#c.pool.revoked()
+    if ([...revoked].every((host) => this.#dropped.has(host))) return
+    for (const vault of await this.vaults()) {
+      if (await this.#table.removeHosts(vault, revoked)) this.#changed(vault)
+    }
+    for (const host of revoked) this.#dropped.add(host)
   }
 
   /** Sleeps until something is due, and then a little longer, so that more comes together. */
@@ -279,7 +335,8 @@ export class WhereaboutsService implements Whereabouts {
     const { clock } = this.#c
     const wake = new AbortController()
     this.#wake = () => wake.abort()
-    if (this.#hostsDue.size > 0 || this.#vaultsDue.size > 0) wake.abort()
+    if (this.#hostsDue.size > 0 || this.#vaultsDue.size > 0 || this.#isPoolDue) wake.abort()
+    this.#isPoolDue = false
     const either = AbortSignal.any([signal, wake.signal])
     await clock.sleep(milliseconds, either).catch(() => undefined)
     this.#wake = () => undefined
@@ -289,18 +346,45 @@ export class WhereaboutsService implements Whereabouts {
   }
 
   async #turn(signal: AbortSignal): Promise<void> {
-    const { network, logger } = this.#c
-    const changed = [...this.#vaultsDue].map(fromHex)
-    this.#vaultsDue.clear()
-    for (const vault of changed) {
-      const isNew = await this.#exclusively(() => this.#own.read(vault))
-      if (isNew) for (const host of network.connected()) this.#hostsDue.add(host)
+    const { network } = this.#c
+    let failure: unknown
+    try {
+      await this.#dropRevoked()
+      await this.#readOwn(signal)
+    } catch (error) {
+      // Others have no part in that, and are asked all the same.
+      failure = error
     }
-    const hosts = [...this.#hostsDue]
+    const hosts = [...this.#hostsDue].filter((host) => network.isConnected(host))
     this.#hostsDue.clear()
-    for (const host of hosts) {
-      if (network.isConnected(host)) await this.refresh({ host, signal })
+    await this.#askAll(hosts, signal)
+    if (failure !== undefined) throw failure
+  }
+
+  /** Reads what changed in the own store and index, and tells others; stays due if that fails. */
+  async #readOwn(signal: AbortSignal): Promise<void> {
+    if (this.#isAllDue) await this.refreshOwn()
+    this.#isAllDue = false
+    const read: Uint8Array[] = []
+    try {
+      for (const key of this.#vaultsDue) {
+        this.#vaultsDue.delete(key)
+        try {
+          const isNew = await this.#exclusively(() => this.#own.read(fromHex(key)))
+          if (isNew) for (const host of this.#c.network.connected()) this.#hostsDue.add(host)
+        } catch (error) {
+          this.#vaultsDue.add(key)
+          throw error
+        }
+        read.push(fromHex(key))
+      }
+    } finally {
+      await this.#tellChanged(read, signal)
     }
+  }
+
+  async #tellChanged(changed: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+    const { network, logger } = this.#c
     if (changed.length === 0) return
     const told = network.connected().map(async (host) => {
       try {
@@ -345,8 +429,11 @@ export class WhereaboutsService implements Whereabouts {
   async #place(shard: Shard, { refuted }: { refuted: boolean }): Promise<void> {
     const { vault, pack, index, host } = shard
     const seenAt = this.#c.clock.now()
-    const isNews = await this.#table.change(vault, pack, (record) => {
+    let isNews = false
+    await this.#table.change(vault, pack, (record) => {
       if (record === undefined) return undefined
+      // Every audit confirms: that what counted counts still is nothing to look at a vault for.
+      isNews = placeOf(record, shard)?.refuted !== refuted
       return withPlace(record, { index, host, seenAt, refuted })
     })
     if (isNews) this.#changed(vault)
@@ -357,25 +444,50 @@ export class WhereaboutsService implements Whereabouts {
     for (const listener of this.#listeners) listener(key)
   }
 
-  /** Receipts that others sent: a shard was placed, and its holder signed for it. */
-  async #takeReceipts(envelopes: readonly Uint8Array[]): Promise<void> {
-    const { pool, clock } = this.#c
-    const id = pool.id()
+  /** Receipts that `from` sent: a shard was placed, and its holder signed for it. */
+  async #takeReceipts(from: string, envelopes: readonly Uint8Array[]): Promise<void> {
     for (const envelope of envelopes) {
-      const receipt = openReceipt(envelope)
-      const { vault, pack, index } = receipt
-      const host = toHex(receipt.host)
-      const isMember = pool.hosts().some((one) => one.id === host)
-      if (id === undefined || !equalBytes(receipt.pool, id) || !isMember) continue
-      if ((await this.stripe(vault, pack)) === undefined) continue
-      const { stripe } = await this.descriptor(vault, pack, this.#stop.signal)
-      const hash = stripe.shardHashes[index]
-      if (hash === undefined || !equalBytes(hash, receipt.shardHash)) continue
-      const place: ShardPlace = { index, host, seenAt: clock.now(), refuted: false }
-      await this.#table.change(vault, pack, (record) =>
-        record === undefined ? undefined : withPlace(record, place),
-      )
-      this.#changed(vault)
+      if (this.#stop.signal.aborted) return
+      try {
+        await this.#takeReceipt(envelope)
+      } catch (error) {
+        const { message } = toMoyaiError(error)
+        this.#c.logger.debug({ host: from, error: message }, 'receipt not taken')
+      }
     }
   }
+
+  async #takeReceipt(envelope: Uint8Array): Promise<void> {
+    const { pool, clock } = this.#c
+    const id = pool.id()
+    const receipt = openReceipt(envelope)
+    const { vault, pack, index } = receipt
+    const host = toHex(receipt.host)
+    const isMember = pool.hosts().some((one) => one.id === host) && !pool.revoked().has(host)
+    if (id === undefined || !equalBytes(receipt.pool, id) || !isMember) return
+    if ((await this.stripe(vault, pack)) === undefined) return
+    const { stripe } = await this.descriptor(vault, pack, this.#stop.signal)
+    const hash = stripe.shardHashes[index]
+    if (hash === undefined || !equalBytes(hash, receipt.shardHash)) return
+    const place: ShardPlace = { index, host, seenAt: clock.now(), refuted: false }
+    // A place that is known gains nothing by a receipt, which may be an old one that is shown
+    // again: not even one that was refuted.
+    const isNews = await this.#table.change(vault, pack, (record) =>
+      record === undefined || placeOf(record, place) !== undefined
+        ? undefined
+        : withPlace(record, place),
+    )
+    if (!isNews) return
+    // The holder has the last word: also if it has let the shard go since it signed.
+    if (host !== pool.self) await this.#peers.doubt(host, vault, pack)
+    this.#due(host)
+    this.#changed(vault)
+  }
+}
+
+function placeOf(
+  { places }: { places: readonly ShardPlace[] },
+  shard: { index: number; host: string },
+): ShardPlace | undefined {
+  return places.find(({ index, host }) => index === shard.index && host === shard.host)
 }
