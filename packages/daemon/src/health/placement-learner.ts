@@ -6,19 +6,11 @@
  * new holder signs for it first.
  */
 
-import {
-  equalBytes,
-  fromHex,
-  MoyaiError,
-  openReceipt,
-  openStripe,
-  toHex,
-  toMoyaiError,
-  type Clock,
-} from '@moyai/protocol'
+import { MoyaiError, openStripe, toHex, toMoyaiError, type Clock } from '@moyai/protocol'
 
 import type { Logger } from '../logger.ts'
 import type { HolderRecord, VaultIndex } from '../store/index.ts'
+import { checkReceipt } from '../store/sender.ts'
 import type { HealthNetwork, HealthPool, StripeView, Whereabouts } from './ports.ts'
 
 /** Changes of places within this are looked at together, ms. */
@@ -39,6 +31,8 @@ export class PlacementLearner {
   readonly #stop = new AbortController()
   #unlisten: () => void = () => undefined
   #isDue = true
+  /** The last turn found a holder that was not there to sign. */
+  #isLeft = false
   #wake: () => void = () => undefined
   #running: Promise<void> | undefined
 
@@ -47,13 +41,17 @@ export class PlacementLearner {
   }
 
   start(): void {
-    const { whereabouts, vault } = this.#c
+    const { whereabouts, network, vault } = this.#c
     const own = toHex(vault)
-    this.#unlisten = whereabouts.onChange((changed) => {
-      if (changed !== own) return
+    const due = (): void => {
       this.#isDue = true
       this.#wake()
-    })
+    }
+    const ends = [
+      whereabouts.onChange((changed) => (changed === own ? due() : undefined)),
+      network.on('peer:up', () => (this.#isLeft ? due() : undefined)),
+    ]
+    this.#unlisten = () => ends.forEach((end) => end())
     this.#running = this.#run()
   }
 
@@ -67,6 +65,7 @@ export class PlacementLearner {
   /** Looks once at all stripes of the vault; how many records were replaced. */
   async turn(signal: AbortSignal): Promise<number> {
     const { vault, whereabouts, logger } = this.#c
+    this.#isLeft = false
     let learned = 0
     for await (const view of whereabouts.stripes(vault)) {
       signal.throwIfAborted()
@@ -123,7 +122,9 @@ export class PlacementLearner {
   ): Promise<HolderRecord | undefined> {
     const { index, network, pool, logger } = this.#c
     const record = await index.stripe(pack)
-    if (record === undefined || o.host === pool.self || !network.isConnected(o.host)) {
+    if (record === undefined || o.host === pool.self) return undefined
+    if (!network.isConnected(o.host)) {
+      this.#isLeft = true
       return undefined
     }
     const { envelope } = record
@@ -131,14 +132,8 @@ export class PlacementLearner {
       const shards = network.shards(o.host)
       const put = { envelope, index: o.at, payload: notHere, signal: o.signal }
       const { receipt } = await shards.put(put)
-      const said = openReceipt(receipt)
-      const hash = openStripe(envelope).shardHashes[o.at]
-      const isRight =
-        equalBytes(said.host, fromHex(o.host)) &&
-        said.index === o.at &&
-        hash !== undefined &&
-        equalBytes(said.shardHash, hash)
-      return isRight ? { index: o.at, host: o.host, receipt } : undefined
+      checkReceipt(receipt, { descriptor: openStripe(envelope), index: o.at, host: o.host })
+      return { index: o.at, host: o.host, receipt }
     } catch (error) {
       o.signal.throwIfAborted()
       logger.debug({ host: o.host, error: toMoyaiError(error).message }, 'no receipt')
