@@ -27,9 +27,8 @@ import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
-import { HealthServices, healthPool, livenessAlarms } from './health/index.ts'
+import { HealthServices, healthPool } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
-import { ScrubService } from './health/scrub/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
 import { createLogger, errorFields, LogFile, type Logger } from './logger.ts'
@@ -169,7 +168,7 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   })
   ledger.start()
   stack.defer(() => ledger.stop())
-  const services = vaultServices(
+  const services = await vaultServices(
     { home, database, logger, options },
     { membership, network, shards, bandwidth, ledger },
   )
@@ -177,8 +176,6 @@ async function serve({ home, database, logger, options }: Base): Promise<void> {
   stack.defer(() => services.health.stop())
   await services.health.start()
   stack.defer(() => services.retrieve.close())
-  services.scrub.start()
-  stack.defer(() => services.scrub.stop())
   stack.defer(() => services.store.stop())
   await services.store.start()
   const control = controlAddress({
@@ -249,12 +246,11 @@ type VaultServices = {
   health: HealthServices
   store: StoreService
   retrieve: RetrieveService
-  scrub: ScrubService
   handlers: ReturnType<typeof controlHandlers>
 }
 
 /** Everything that concerns the vault of this host, and the handlers of the command. */
-function vaultServices(base: Base, pool: Pool): VaultServices {
+async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
   const { home, database, logger } = base
   const { bundle } = home
   const { membership, network, shards, bandwidth, ledger } = pool
@@ -271,7 +267,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     { bundle },
     { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
   )
-  const health = new HealthServices(
+  const health = await HealthServices.open(
     { surplusWaitMs: home.config.storage.surplusAfterMs },
     {
       pool: healthPool(self, { membership, network, ledger }),
@@ -332,7 +328,6 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     { index, hosts, log, clock, cache: home.paths.cache },
   )
   const { reading } = retrieve
-  const members = (): string[] => [...(membership.state()?.hosts.keys() ?? [])]
   const nameOf = (host: string): string => membership.state()?.hosts.get(host)?.name ?? host
   const check = new CheckService({ bundle }, { index, hosts, log, clock, reading, facts, nameOf })
   const doctor = new DoctorService({ home, disk: nodeDisk, network, membership })
@@ -349,23 +344,18 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
       confirmations: () => vault.confirmations(),
       keptBytes: () => shards.usedBytes(),
       liveness: health.liveness,
+      health: () => health.evidence(),
       alarms: async () => [
         ...(await alarmsOf(membership, self, clock.now())),
         ...(await doctor.alarms(clock.now())),
         ...waitingAlarms(await waiting.list()),
-        ...livenessAlarms({
-          liveness: health.liveness,
-          hosts: members(),
-          nameOf,
-          nowMs: clock.now(),
-        }),
+        ...health.alarms(),
         ...(membership.state() === undefined
           ? []
           : fullAlarms(facts(), { self, nowMs: clock.now(), nameOf })),
       ],
     },
   )
-  const scrub = new ScrubService({}, { store: shards, database, clock, logger })
   const handlers = controlHandlers({
     membership,
     self,
@@ -375,7 +365,8 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
     status,
     limits: new BandwidthSettings(home.paths.config, { disk: nodeDisk, bandwidth }),
     doctor,
-    scrub,
+    scrub: health.scrub,
+    repair: health.repair,
     vault,
     clock,
     pool: new PoolService({
@@ -393,6 +384,7 @@ function vaultServices(base: Base, pool: Pool): VaultServices {
   membership.onChange(() => {
     store.wake()
     health.liveness.refresh()
+    health.whereabouts.poolChanged()
   })
-  return { health, store, retrieve, scrub, handlers }
+  return { health, store, retrieve, handlers }
 }

@@ -4,24 +4,30 @@
  * is made here.
  */
 
-import type { Clock, Codec, Random, Signer } from '@moyai/protocol'
+import { isMoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
+import type { Clock, Codec, Random, Signer, StatusResult } from '@moyai/protocol'
 
 import type { Database } from '../database/index.ts'
 import type { Logger } from '../logger.ts'
 import { healthNetwork, serveHealth } from '../net/health/client.ts'
 import type { Network } from '../net/index.ts'
-import type { ShardStore, VaultQuota } from '../shard-store/index.ts'
-import type { VaultIndex } from '../store/index.ts'
+import type { ShardId, ShardStore, VaultQuota } from '../shard-store/index.ts'
+import { learnPlacement, type VaultIndex } from '../store/index.ts'
+import { AuditReports, AuditService, Trust, untrustedAlarms } from './audit/index.ts'
+import { livenessAlarms } from './liveness-alarms.ts'
 import { LivenessService } from './liveness-service.ts'
 import { PlacementLearner } from './placement-learner.ts'
-import type { HealthNews, HealthPool, HealthReport } from './ports.ts'
+import type { HealthNetwork, HealthNews, HealthPool, HealthReport } from './ports.ts'
 import { RepairService } from './repair-service.ts'
+import { ScrubService } from './scrub/index.ts'
 import { SurplusService } from './surplus-service.ts'
 import { WhereaboutsService } from './whereabouts.ts'
 
 export type HealthOptions = {
   /** How long a surplus copy stays, ms. */
   surplusWaitMs: number
+  /** Bytes a day that audits may cost. */
+  auditBudgetBytes?: number
   /** Bytes per second of repairs that can wait; absent: a default. */
   bytesPerSecond?: () => number
 }
@@ -44,78 +50,131 @@ export type HealthComponents = {
 const SURPLUS_TURN_MS = 86_400_000
 const SURPLUS_TURN_MS_MIN = 5_000
 
+/** What of the evidence that the status shows comes from here. */
+export type HealthEvidence = Pick<StatusResult, 'repair'> &
+  Pick<StatusResult['proof'], 'oldestAuditAt' | 'lastScrubAt'>
+
 /** See the head of this file. */
 export class HealthServices {
   readonly liveness: LivenessService
   readonly whereabouts: WhereaboutsService
   readonly repair: RepairService
-  readonly surplus: SurplusService
+  readonly scrub: ScrubService
+  readonly #surplus: SurplusService
+  readonly #audit: AuditService
   readonly #learner: PlacementLearner
+  readonly #trust: Trust
+  readonly #reports: AuditReports
+  readonly #network: HealthNetwork
   readonly #c: HealthComponents
+  readonly #stop = new AbortController()
+  #undamage: () => void = () => undefined
 
-  constructor(options: HealthOptions, components: HealthComponents) {
+  static async open(options: HealthOptions, c: HealthComponents): Promise<HealthServices> {
+    const { database, clock, pool } = c
+    const trust = await Trust.open({ database, clock, pool })
+    const reports = await AuditReports.open({
+      database,
+      clock,
+      pool,
+      onReport: (report) => trust.hear(report),
+    })
+    return new HealthServices(options, c, { trust, reports })
+  }
+
+  private constructor(
+    options: HealthOptions,
+    components: HealthComponents,
+    { trust, reports }: { trust: Trust; reports: AuditReports },
+  ) {
     this.#c = components
-    const { pool, shards: store, database, clock, random, logger } = components
+    this.#trust = trust
+    this.#reports = reports
+    const { pool, shards: store, database, clock, random, logger, owned, signer } = components
     const network = healthNetwork(components.network)
-    const trust = { isTrusted: () => true }
+    this.#network = network
     this.liveness = new LivenessService({}, { pool, network, clock, database, logger })
-    const { owned } = components
-    const found = { network, pool, store, owned, database, clock, logger }
-    this.whereabouts = new WhereaboutsService({}, found)
+    this.whereabouts = new WhereaboutsService(
+      { onReport: (host, report) => this.#pullAudits(host, report) },
+      { network, pool, store, owned, database, clock, logger },
+    )
     const { liveness, whereabouts } = this
-    const { codec, signer, quotaOf } = components
+    const shared = { pool, network, whereabouts, liveness, trust, clock, logger }
+    const { codec, quotaOf } = components
     const pace = options.bytesPerSecond && { bytesPerSecond: options.bytesPerSecond }
     this.repair = new RepairService(
       {
         ...pace,
-        onPlaced: (_vault, pack, shard) => owned.index.addHolder(pack, shard),
+        onPlaced: (_vault, pack, shard) => learnPlacement(owned.index, pack, shard),
       },
-      {
-        pool,
-        network,
-        whereabouts,
-        liveness,
-        trust,
-        store,
-        codec,
-        signer,
-        quotaOf,
-        clock,
-        logger,
-      },
+      { ...shared, store, codec, signer, quotaOf },
     )
     this.#learner = new PlacementLearner({ ...owned, whereabouts, network, pool, clock, logger })
     const waitMs = options.surplusWaitMs
     const intervalMs = Math.max(SURPLUS_TURN_MS_MIN, Math.min(SURPLUS_TURN_MS, waitMs))
-    this.surplus = new SurplusService(
-      { waitMs, intervalMs },
-      { store, pool, liveness, trust, whereabouts, network, clock, random, logger },
-    )
+    this.#surplus = new SurplusService({ waitMs, intervalMs }, { ...shared, store, random })
+    const daily = options.auditBudgetBytes
+    this.#audit = new AuditService(daily === undefined ? {} : { dailyBudgetBytes: daily }, {
+      ...shared,
+      reports,
+      database,
+      signer,
+      random,
+    })
+    this.scrub = new ScrubService({}, { store, database, clock, logger })
   }
 
-  /** Before anybody is connected: others ask from then on. */
+  /** Others ask from then on. */
   serve(): void {
     serveHealth(this.#c.network, {
       report: () => this.#report(),
-      audits: async () => [],
+      audits: async (wanted) =>
+        wanted.flatMap(({ auditor, vault }) => this.#reports.get(auditor, vault) ?? []),
       onNews: (host, news) => this.#onNews(host, news),
     })
   }
 
   async start(): Promise<void> {
     await this.liveness.start()
+    this.#undamage = this.#c.shards.onDamage((shard) => void this.#mend(shard))
     this.whereabouts.start()
     this.repair.start()
-    this.surplus.start()
+    this.#surplus.start()
     this.#learner.start()
+    this.#audit.start()
+    this.scrub.start()
   }
 
   async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#undamage()
+    await this.scrub.stop()
+    await this.#audit.stop()
     await this.#learner.stop()
-    await this.surplus.stop()
+    await this.#surplus.stop()
     await this.repair.stop()
     await this.whereabouts.stop()
     await this.liveness.stop()
+  }
+
+  /** What ran, and when: for the status. */
+  async evidence(): Promise<HealthEvidence> {
+    const { queue, active, etaSeconds } = this.repair.stats()
+    const iso = (ms: number | undefined): string | null =>
+      ms === undefined ? null : new Date(ms).toISOString()
+    return {
+      oldestAuditAt: iso(await this.#audit.oldestAuditAt(this.#c.owned.vault)),
+      lastScrubAt: iso(await this.scrub.lastScrubAt()),
+      repair: { queue, active, etaSeconds: etaSeconds ?? null },
+    }
+  }
+
+  alarms(): StatusResult['alarms'] {
+    const { pool, clock } = this.#c
+    const nameOf = (host: string): string => pool.nameOf(host)
+    const hosts = pool.hosts().map(({ id }) => id)
+    const missed = livenessAlarms({ liveness: this.liveness, hosts, nameOf, nowMs: clock.now() })
+    return [...missed, ...untrustedAlarms(this.#trust, nameOf)]
   }
 
   async #report(): Promise<HealthReport> {
@@ -124,7 +183,7 @@ export class HealthServices {
     const presumedLost = pool
       .hosts()
       .flatMap(({ id }) => (this.liveness.stateOf(id) === 'presumed-lost' ? [id] : []))
-    return { now: clock.now(), inventories, presumedLost, audits: [] }
+    return { now: clock.now(), inventories, presumedLost, audits: this.#reports.newest() }
   }
 
   #onNews(host: string, news: HealthNews): void {
@@ -132,5 +191,36 @@ export class HealthServices {
     void this.repair.onNews(host, news).catch((error: unknown) => {
       this.#c.logger.debug({ host, error: String(error) }, 'news not taken')
     })
+  }
+
+  /** Fetches audit reports that are newer than those here. */
+  async #pullAudits(host: string, { audits }: HealthReport): Promise<void> {
+    const wanted = audits.filter(
+      ({ auditor, vault, at }) => at > (this.#reports.at(auditor, vault) ?? 0),
+    )
+    if (wanted.length === 0) return
+    const { logger } = this.#c
+    for (const envelope of await this.#network.audits(host, wanted, this.#stop.signal)) {
+      try {
+        await this.#reports.add(envelope)
+      } catch (error) {
+        if (!isMoyaiError(error)) throw error
+        logger.debug({ host, error: error.message }, 'an audit report was refused')
+      }
+    }
+  }
+
+  /** A shard of this host is damaged: it is made again at once, of others. */
+  async #mend({ vault, pack, index }: ShardId): Promise<void> {
+    const { logger } = this.#c
+    const shard = `${toHex(pack)}.${index}`
+    logger.warn({ shard }, 'a shard here is damaged: it is made again')
+    try {
+      await this.repair.repairOwn(vault, pack, index)
+      logger.info({ shard }, 'a damaged shard was made again')
+    } catch (error) {
+      // Others see that it is missing here, and make it again in their turn.
+      logger.warn({ shard, error: toMoyaiError(error).message }, 'it could not be made again yet')
+    }
   }
 }

@@ -1,8 +1,7 @@
 /** Keeping stripes whole: who is there, who has what, what is made again, what may go. */
 
 export { healthPool } from './health-pool.ts'
-export { HealthServices } from './health-services.ts'
-export { livenessAlarms } from './liveness-alarms.ts'
+export { type HealthEvidence, HealthServices } from './health-services.ts'
 export { type Presence } from './liveness-service.ts'
 export type * from './ports.ts'
 export type { RepairStats } from './repair-service.ts'

@@ -24,6 +24,7 @@ import {
 } from '@moyai/protocol'
 
 import type { Database } from '../database/index.ts'
+import type { HealthEvidence } from '../health/index.ts'
 import type { Network } from '../net/types.ts'
 import { readSnapshots, type NamedSnapshot, type VaultLog } from '../retrieve/index.ts'
 import type { VaultIndex } from '../store/index.ts'
@@ -66,6 +67,8 @@ export type StatusComponents = {
   confirmations: () => Promise<readonly string[]>
   /** Bytes that this host keeps for others. */
   keptBytes: () => Promise<number>
+  /** What keeps stripes whole has done, and has to do. */
+  health: () => Promise<HealthEvidence>
   alarms: () => Promise<StatusResult['alarms']>
 }
 
@@ -111,6 +114,7 @@ export class StatusService {
       nowMs: clock.now(),
       checkedAt,
     })
+    const health = await this.#c.health()
     const used = new Map(evidence.bytesAt)
     used.set(self, await this.#c.keptBytes())
     return {
@@ -132,12 +136,12 @@ export class StatusService {
       },
       protection,
       proof: {
-        oldestAuditAt: null,
-        lastScrubAt: null,
+        oldestAuditAt: health.oldestAuditAt,
+        lastScrubAt: health.lastScrubAt,
         lastDrill: null,
         lastReadDataAt: lastReadDataAt === 0 ? null : new Date(lastReadDataAt).toISOString(),
       },
-      repair: { queue: 0, active: 0, etaSeconds: null },
+      repair: health.repair,
       alarms: await this.#c.alarms(),
     }
   }
