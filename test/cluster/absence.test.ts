@@ -73,10 +73,9 @@ test('away, lost and back through the command', async (t) => {
       })
     }
     const alarms = await alarmsOf(d)
-    const told = alarms
-      .map((text) => text.split(',')[0] ?? '')
-      .toSorted((one, other) => (one < other ? -1 : 1))
-    assert.deepEqual(told, ['HOST_LOST b was declared lost', 'HOST_LOST c was declared lost'])
+    const told = new Set(alarms.map((text) => text.split(',')[0]))
+    const expected = ['b', 'c'].map((name) => `HOST_LOST ${name} was declared lost`)
+    assert.deepEqual(told, new Set(expected))
     await b.start()
     await until('b is there', async () => (await seenBy(d, 'b'))?.state === 'online')
     await b.stop()

@@ -38,6 +38,15 @@ const RECORD = s.map({
   refuted: s.bytes({ max: HOSTS_MAX * (PUBLIC_KEY_BYTES + HASH_BYTES) }),
 })
 
+const idColumns = new WeakMap<readonly string[], Uint8Array>()
+
+/** The ids one after the other: the same for as long as the pool has the same hosts. */
+function idColumn(hosts: readonly string[]): Uint8Array {
+  const column = idColumns.get(hosts) ?? concatBytes(...hosts.map(fromHex))
+  idColumns.set(hosts, column)
+  return column
+}
+
 /** `refuted`: declarations of loss (hex) after which the host (hex) was seen. */
 export type LivenessRecord = { savedAt: number; refuted: Map<string, string> }
 
@@ -58,7 +67,7 @@ export function encodeLiveness(
     v: 1,
     savedAt,
     watchingSince: table.watchingSince,
-    hosts: concatBytes(...table.hosts.map(fromHex)),
+    hosts: idColumn(table.hosts),
     patterns: table.patterns,
     times: new Uint8Array(times.buffer),
     lost: table.verdict,

@@ -28,8 +28,8 @@ import { livenessForgotten, livenessNotSaved } from './liveness-events.ts'
 import { decodeLiveness, encodeLiveness } from './liveness-record.ts'
 import type { HealthNetwork, HealthPool, HostState, LivenessView, SaidAbsence } from './ports.ts'
 
-/** What a few hours taught is soon learned again, and a write an hour would wear small disks. */
-const SAVE_HOURS = 6
+/** What a day taught is soon learned again; a crash sets absence clocks back by no more than it. */
+const SAVE_HOURS = 24
 /** An hour is watched when no more than half of it was missed, at either end. */
 const MISSED_MS_MAX: number = HOUR_MS / 2
 /** An office is silent from Friday evening to Monday morning, and nobody need be told. */
