@@ -1,5 +1,6 @@
 /** How fast repairs may move bytes. */
 
+import { GROUP_BYTES } from '@moyai/protocol'
 import type { Clock } from '@moyai/protocol'
 
 import { RateLimit } from '../bandwidth/rate-limit.ts'
@@ -11,6 +12,14 @@ import { RateLimit } from '../bandwidth/rate-limit.ts'
 export const REPAIR_BYTES_PER_SECOND = 32_000_000
 /** The part of the upload limit that repairs take, where one is set. */
 const UPLOAD_SHARE = 0.3
+
+/** Read at a time of each source: one frame of the wire. */
+const RANGE_BYTES_MAX: number = 256 * 1024
+/**
+ * A range takes so long at most where the rate is slow: holders give up a put of which nothing
+ * comes for a minute (REQUEST_IDLE_MS).
+ */
+const RANGE_SECONDS = 20
 
 /** The rate for repairs where uploads are limited to `upload` bytes per second. */
 export function repairRate(upload: number | undefined): number {
@@ -25,6 +34,13 @@ export class RepairBudget {
   constructor(clock: Clock, rate: () => number = () => REPAIR_BYTES_PER_SECOND) {
     this.#rate = rate
     this.#limit = new RateLimit(clock, rate())
+  }
+
+  /** Bytes of each of `shards` that one of `jobs` may move at a time: whole groups. */
+  rangeBytes(o: { shards: number; jobs: number }): number {
+    const bytes = (RANGE_SECONDS * this.#rate()) / (o.shards * o.jobs)
+    const groups = Math.max(1, Math.floor(bytes / GROUP_BYTES))
+    return Math.min(RANGE_BYTES_MAX, groups * GROUP_BYTES)
   }
 
   /** Waits until `bytes` may go. ABORTED. */

@@ -51,6 +51,8 @@ export type RepairJob = {
   trusted: (host: string) => boolean
   targets: typeof repairTargets
   pace: (bytes: number) => Promise<void>
+  /** As in `RebuildOptions`. */
+  rangeBytes: number
   onFetched: (bytes: number) => void
   onPlaced: (bytes: number) => void
   signal: AbortSignal
@@ -82,6 +84,7 @@ export async function repairStripe(c: RepairJobComponents, job: RepairJob): Prom
       open: (source, offset) => openSource(c, job, { source, offset }),
       onFailed: (source, error) => sourceFailed(c, job, { source, error }),
       pace: job.pace,
+      rangeBytes: job.rangeBytes,
       isRemote: (host) => host !== c.pool.self,
       onFetched: job.onFetched,
       codec: c.codec,
@@ -132,7 +135,7 @@ async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Acce
     job.signal.throwIfAborted()
     const taken = new Set(accepted.map(({ index }) => index))
     const targets = job.targets({
-      hosts: targetHosts(c),
+      hosts: targetHosts(c, job),
       owner: job.owner ?? '',
       code: { k: stripe.k, m: stripe.m },
       stripe: stripe.pack,
@@ -162,14 +165,14 @@ function hostsWithShards({ view, need }: RepairJob): Set<string> {
   return new Set(held.map(({ host }) => host))
 }
 
-/** The pool's hosts as placement wants them: those being emptied and those away get nothing. */
-function targetHosts({ pool, network }: RepairJobComponents): HostFacts[] {
+/** As placement wants them: hosts that are away, being emptied or not trusted get nothing. */
+function targetHosts({ pool, network }: RepairJobComponents, job: RepairJob): HostFacts[] {
   const retiring = pool.retiring()
   const revoked = pool.revoked()
   return pool.hosts().flatMap((host) => {
     if (revoked.has(host.id)) return []
     const here = host.id === pool.self || network.isConnected(host.id)
-    return { ...host, online: here && !retiring.has(host.id) }
+    return { ...host, online: here && !retiring.has(host.id) && job.trusted(host.id) }
   })
 }
 

@@ -9,8 +9,6 @@ import type { Codec, StripeDescriptor } from '@moyai/protocol'
 import type { ShardRanges } from './repair-reading.ts'
 import type { PutSink } from './repair-sink.ts'
 
-/** Read at a time of each source: one frame of the wire. */
-const RANGE_BYTES: number = 256 * 1024
 /** Coded at a time: 48 of them take 3 ms with the kernel, and 50 ms without WebAssembly. */
 const SLICE_BYTES: number = 64 * 1024
 
@@ -23,6 +21,8 @@ export type RebuildOptions = {
   sources: readonly RepairSource[]
   /** The puts, by index. */
   sinks: ReadonlyMap<number, PutSink>
+  /** Read at a time of each source; a multiple of GROUP_BYTES. */
+  rangeBytes: number
   open: (source: RepairSource, offset: number) => Promise<ShardRanges>
   /** A source could not give its shard. */
   onFailed: (source: RepairSource, error: unknown) => Promise<void>
@@ -46,11 +46,12 @@ export async function rebuildShards(o: RebuildOptions): Promise<void> {
   const reading = new Reading(o)
   const hashers = new Map([...o.sinks.keys()].map((index) => [index, new GroupHasher()]))
   const { shardLength, k, m } = o.stripe
+  const { rangeBytes } = o
   const scratch = o.codec.allocate((k + m) * Math.min(SLICE_BYTES, shardLength))
   try {
-    for (let offset = 0; offset < shardLength; offset += RANGE_BYTES) {
+    for (let offset = 0; offset < shardLength; offset += rangeBytes) {
       o.signal.throwIfAborted()
-      const length = Math.min(RANGE_BYTES, shardLength - offset)
+      const length = Math.min(rangeBytes, shardLength - offset)
       const active = [...o.sinks].filter(([, sink]) => !sink.isSettled)
       if (active.length === 0) return
       await o.pace(reading.remoteBytes(length) + active.length * length)

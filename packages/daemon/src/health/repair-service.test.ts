@@ -5,6 +5,9 @@ import { defined, MoyaiError, repairRanks, toHex } from '@moyai/protocol'
 
 import { ManualClock } from '../clock.ts'
 import { repairNow } from './repair-now.ts'
+import { buildHost, introduce } from '../net/testing/network.ts'
+import type { TestHost as NetworkHost } from '../net/testing/network.ts'
+import { eventually } from '../testing/eventually.ts'
 import { TestPool } from './testing/repair-pool.ts'
 import type { StoredStripe, TestHost } from './testing/repair-pool.ts'
 
@@ -312,4 +315,77 @@ test('`moyai repair` waits for nobody whose turn it would be, and says what was 
     [summary.stripes_repaired, summary.shards_placed, summary.stripes_left, summary.stripes_lost],
     [1, 1, 0, 0],
   )
+})
+
+test('a host that is not trusted gets nothing, and what it has goes elsewhere', async () => {
+  const w = world({ hosts: 12 })
+  lose(w, 1)
+  const service = w.pool.service(defined(ranked(w)[0], 'a host'))
+  const [, , liar] = w.pool.hosts as [TestHost, TestHost, TestHost]
+  for (const host of [liar, ...w.pool.hosts.slice(7, 9)]) w.pool.untrusted.add(host.id)
+  await turns(w, 20)
+  assert.equal(service.stats().shards, 2)
+  for (const host of w.pool.hosts.slice(7, 9)) assert.equal(host.shards.held.size, 0)
+})
+
+test('a stripe whose owner signed what cannot be is given up before its last bytes', async () => {
+  const w = world()
+  const { stripe } = w.stored
+  lose(w, 1)
+  // the hash that is signed is of other bytes than the code gives
+  defined(w.pool.stripes.get(toHex(stripe.pack)), 'it').stripe = {
+    ...stripe,
+    shardHashes: stripe.shardHashes.map((hash, i) => (i === 0 ? stripe.pack : hash)),
+  }
+  const service = w.pool.service(defined(ranked(w)[0], 'a host'))
+  await turns(w, 30)
+  assert.equal(service.stats().bytesPlaced, 0)
+  assert.equal(service.stats().bytesFetched, 2 * 65_536)
+  assert.equal(w.pool.refuted.size, 0)
+})
+
+test('over real connections: shards are made again and placed, at the price of k and one', async () => {
+  await using stack = new AsyncDisposableStack()
+  const clock = new ManualClock()
+  const pool = new TestPool(clock, { hosts: 9, sites: 3 })
+  const built = new Map<string, NetworkHost>()
+  for (const [i, host] of pool.hosts.entries()) {
+    const one = stack.use(await buildHost(i + 1))
+    await one.network.start()
+    built.set(one.id, one)
+    host.shards = one.store
+  }
+  introduce(...built.values())
+  const owner = defined(pool.hosts[0], 'a host')
+  const stored = pool.store({ owner, code: CODE, seed: 3, shardLength: 1024 * 1024 })
+  const vault = toHex(stored.stripe.vault)
+  for (const { membership } of built.values()) membership.vaults.add(vault)
+  pool.clientOf = (from, to) => defined(built.get(from), 'a host').network.shards(to)
+  owner.online = false
+  const w = { pool, clock, owner, stored }
+  lose(w, 1)
+  const [first] = ranked(w) as [TestHost]
+  const isConnected = (): boolean =>
+    defined(built.get(first.id), 'a host')
+      .network.peers()
+      .every(({ connected }) => connected)
+  await eventually('all are connected', isConnected)
+  const service = pool.service(first)
+  await turn(service)
+  assert.ok(isFull(w))
+  assert.ok(atMostOneEach(w))
+  const { bytesFetched, bytesPlaced } = service.stats()
+  assert.deepEqual([bytesFetched, bytesPlaced], [2 * 1024 * 1024, 1024 * 1024])
+  // again, now with the lost host's shard and a target that has no room
+  const second = defined(pool.hosts[2], 'a host')
+  pool.setState(second, 'presumed-lost')
+  const spare = pool.hosts.slice(7)
+  for (const host of spare) host.shards.failure = new MoyaiError('NO_SPACE', 'the disk is full')
+  await turn(service)
+  assert.ok(!isFull(w))
+  for (const host of spare) host.shards.failure = undefined
+  await clock.advance(120_000)
+  for (const host of ranked(w)) await turn(pool.services.get(host.id) ?? pool.service(host))
+  assert.ok(isFull(w))
+  assert.ok(atMostOneEach(w))
 })

@@ -44,6 +44,8 @@ const SETTLING_MS: number = 10 * 1000
 /** First wait after a failure; it doubles up to the last. */
 const RETRY_MS: number = 60 * 1000
 const RETRY_MS_MAX: number = 3600 * 1000
+/** Between tries of a stripe whose owner signed what cannot be: its shards were read for nothing. */
+const HOPELESS_MS: number = 7 * 24 * 3600 * 1000
 /** Lost stripes listed; all are counted. */
 const LOST_LISTED_MAX = 256
 /** Receipts and claims taken from one message. */
@@ -358,6 +360,7 @@ export class RepairService {
       this.#tell(hosts, { done: [{ vault, pack }] })
       const wantsHosts = isMoyaiError(error, 'NOT_ENOUGH_SHARDS', 'NO_SPACE', 'HOST_UNREACHABLE')
       if (!stop.signal.aborted) this.#failed(entry, wantsHosts)
+      if (isMoyaiError(error, 'HASH_MISMATCH')) entry.notBefore = clock.now() + HOPELESS_MS
       logger.debug({ pack: toHex(pack), error: String(error) }, 'a stripe is not repaired yet')
     } finally {
       this.#active.delete(key)
@@ -423,6 +426,9 @@ export class RepairService {
     const { vault, pack } = view
     const owner = this.#c.pool.vaults().get(toHex(vault))
     const { envelope, stripe } = await this.#c.whereabouts.descriptor(vault, pack, signal)
+    if (stripe.k !== view.code.k || stripe.m !== view.code.m) {
+      throw new MoyaiError('MALFORMED', 'the descriptor is of another code')
+    }
     const result = await repairStripe(this.#c, {
       envelope,
       stripe,
@@ -430,12 +436,16 @@ export class RepairService {
       need,
       owner,
       readable: (host) => this.#standings.of(host) !== 'gone',
-      trusted: (host) => this.#standings.of(host) !== 'distrusted',
+      trusted: (host) => !['distrusted', 'gone'].includes(this.#standings.of(host)),
       targets,
       pace: (bytes) => {
         progress?.()
         return this.#budget.take(bytes, { urgent, signal })
       },
+      rangeBytes: this.#budget.rangeBytes({
+        shards: view.code.k + need.wanted.length,
+        jobs: this.#o.parallel ?? PARALLEL,
+      }),
       onFetched: (bytes) => void (this.#figures.bytesFetched += bytes),
       onPlaced: (bytes) => void (this.#figures.bytesPlaced += bytes),
       signal,

@@ -82,6 +82,8 @@ export class TestPool {
   readonly #listeners = new Set<() => void>()
   /** Whether others presume lost whom one does. */
   agrees = true
+  /** The shard protocol from one host to another; in memory unless set. */
+  clientOf: ((from: string, to: string) => ShardClient) | undefined
   policy: Policy = { host: 2, site: 1, provider: 0, org: 0 }
   deafTo: (from: string, to: string) => boolean = () => false
 
@@ -278,7 +280,7 @@ export class TestPool {
       },
       shards: (host) => {
         if (!isConnected(host)) throw new MoyaiError('HOST_UNREACHABLE', 'not connected')
-        return this.#client(this.host(host))
+        return this.clientOf?.(self, host) ?? this.#client(this.host(host))
       },
       ask: async (host) => ({
         now: this.clock.now(),
