@@ -333,6 +333,20 @@ export class VaultIndex {
   }
 
   /**
+   * Records the longer descriptor of a stripe that is there, and that `missing` of its shards have
+   * no holder yet.
+   */
+  async extend(pack: Uint8Array, o: { envelope: Uint8Array; missing: number }): Promise<void> {
+    const record = await this.stripe(pack)
+    if (record === undefined) throw new MoyaiError('NOT_FOUND', 'no such stripe in the index')
+    const value = encodeStripe({ ...record, envelope: o.envelope })
+    await this.#database.batch([
+      this.#stripes.putting(pack, value),
+      this.#unsettled.putting(pack, Uint8Array.of(o.missing)),
+    ])
+  }
+
+  /**
    * 16 random bytes that change when the index is emptied: caches that name chunks keep them, and
    * are void when they differ.
    */
