@@ -169,7 +169,7 @@ export class IndexRebuilder {
   async #segments(
     blob: BlobEntry,
     raw: Uint8Array,
-    o: { holders: Map<string, HolderRecord[]>; result: RebuildResult },
+    o: { holders: Map<string, HolderRecord[]>; result: RebuildResult; signal: AbortSignal },
   ): Promise<void> {
     const { hasher } = this.#components
     for (const { id, offset, length } of blob.chunks) {
@@ -183,19 +183,15 @@ export class IndexRebuilder {
 
   async #record(
     pack: Omit<IndexPack, 'length'>,
-    o: { holders: Map<string, HolderRecord[]>; result: RebuildResult },
+    o: { holders: Map<string, HolderRecord[]>; result: RebuildResult; signal: AbortSignal },
   ): Promise<void> {
     const { index } = this.#components
     if ((await index.stripe(pack.pack)) !== undefined) return
-    const stripe = openStripe(pack.stripe)
-    if (!equalBytes(stripe.pack, pack.pack) || !equalBytes(stripe.vault, this.#vault)) {
-      throw new MoyaiError('MALFORMED', 'an index segment names a stripe of something else')
-    }
-    const holders = o.holders.get(toHex(pack.pack)) ?? []
+    const { stripe, envelope, holders } = await this.#longest(pack, o)
     await index.recordPack({
       stripe: {
         pack: pack.pack,
-        envelope: pack.stripe,
+        envelope,
         salt: pack.salt,
         packClass: pack.packClass,
       },
@@ -207,12 +203,41 @@ export class IndexRebuilder {
     for (const blob of pack.blobs) o.result.chunks += blob.chunks.length
   }
 
-  /** The signed descriptor of a pack, from any holder. NOT_FOUND when nobody has a shard of it. */
+  /**
+   * The descriptor that a segment names, or the longer one of a stripe that got more parity since
+   * (spec/growth.md §2), with the holders of its shards.
+   */
+  async #longest(
+    pack: Pick<IndexPack, 'pack' | 'stripe'>,
+    o: { holders: Map<string, HolderRecord[]>; signal: AbortSignal },
+  ): Promise<Found> {
+    const stripe = openStripe(pack.stripe)
+    if (!equalBytes(stripe.pack, pack.pack) || !equalBytes(stripe.vault, this.#vault)) {
+      throw new MoyaiError('MALFORMED', 'an index segment names a stripe of something else')
+    }
+    const holders = o.holders.get(toHex(pack.pack)) ?? []
+    let found: Found = { stripe, envelope: pack.stripe, holders: ofStripe(stripe, holders) }
+    if (found.holders.length < holders.length) {
+      try {
+        const other = await this.#find(pack.pack, o)
+        if (other.stripe.k === stripe.k && other.stripe.m > stripe.m) found = other
+      } catch (error) {
+        // Those who have the longer one are away again: the one that is known is right, too.
+        if (!isMoyaiError(error, 'NOT_FOUND')) throw error
+      }
+    }
+    return found
+  }
+
+  /**
+   * The signed descriptor of a pack, from a holder; the one of the last shard has the longest.
+   * NOT_FOUND when nobody has a shard of it.
+   */
   async #find(
     pack: Uint8Array,
     o: { holders: Map<string, HolderRecord[]>; signal: AbortSignal },
   ): Promise<Found> {
-    const holders = o.holders.get(toHex(pack)) ?? []
+    const holders = (o.holders.get(toHex(pack)) ?? []).toSorted((a, b) => b.index - a.index)
     for (const { host } of holders) {
       try {
         const shards = this.#components.network.shards(host)
@@ -220,7 +245,8 @@ export class IndexRebuilder {
         if (shard === undefined) continue
         const stripe = openStripe(shard.envelope)
         const right = equalBytes(stripe.pack, pack) && equalBytes(stripe.vault, this.#vault)
-        if (right) return { stripe, envelope: shard.envelope, holders }
+        if (!right) continue
+        return { stripe, envelope: shard.envelope, holders: ofStripe(stripe, holders) }
       } catch {
         o.signal.throwIfAborted() // another holder has the same descriptor
       }
@@ -280,4 +306,9 @@ export class IndexRebuilder {
       return false
     }
   }
+}
+
+/** Without those of shards that only a longer descriptor of the stripe knows. */
+function ofStripe({ k, m }: StripeDescriptor, holders: readonly HolderRecord[]): HolderRecord[] {
+  return holders.filter(({ index }) => index < k + m)
 }
