@@ -304,11 +304,12 @@ export const AUDIT_NONCE_BYTES = 16
 export const AUDIT_ANSWER_BYTES_MAX: number = 4 * KIB
 /** Failed shards that a report names of each holder; how many there are says the rest. */
 export const AUDIT_FAILED_MAX = 32
-/**
- * One audit report: 1024 hosts of some 110 bytes are 110 KiB; 32 failed shards of some 50 bytes at
- * each of 90 hosts as much again.
- */
-export const AUDIT_REPORT_BYTES_MAX: number = 256 * KIB
+/** Failed shards that a whole report names, of some 50 bytes. */
+export const AUDIT_FAILED_TOTAL_MAX = 256
+/** Holders in a report, of some 100 bytes; in a larger pool, those first that failed. */
+export const AUDIT_HOLDERS_MAX = 500
+/** One audit report: 50 KB of holders and 13 KB of failed shards. */
+export const AUDIT_REPORT_BYTES_MAX: number = 64 * KIB
 /** A group, its proof in a tree of 256 groups, and its part of request, answer and frames. */
 export const AUDIT_COST_BYTES: number = GROUP_BYTES + KIB
 /**
@@ -332,4 +333,8 @@ export const TRUST_PROXIED_MIN = 2
 export const TRUST_PROVED_MIN = 50
 export const TRUST_REDEEM_MS: number = 7 * 86_400_000
 
+assert(
+  AUDIT_HOLDERS_MAX * 100 + AUDIT_FAILED_TOTAL_MAX * 52 + 256 <= AUDIT_REPORT_BYTES_MAX,
+  'the longest report fits',
+)
 assert(AUDIT_CHALLENGES_MAX * GROUP_BYTES <= FRAME_BYTES_MAX, 'the groups of an audit fit a frame')

@@ -31,6 +31,7 @@ const answer: SignedAuditAnswer = {
     { pack: STRIPE.pack, index: 1, group: 3, claim: 'damaged' },
   ],
 }
+const first = { host: b(32, 7), asked: 9, proved: 7, late: 1, proxied: 0, failedDays: 1 }
 const report: AuditReport = {
   pool: b(32, 4),
   auditor: HOST.publicKey,
@@ -39,11 +40,13 @@ const report: AuditReport = {
   to: 1_795_408_000_000,
   whole: true,
   holders: [
-    { host: b(32, 7), asked: 9, proved: 7, late: 1, proxied: 0, failedDays: 1, failed: [{ pack: STRIPE.pack, index: 3 }] },
+    { ...first, failed: [{ pack: STRIPE.pack, index: 3 }] },
     { host: b(32, 8), asked: 3, proved: 1, late: 0, proxied: 2, failedDays: 0, failed: [] },
   ],
 }
-const holder = { host: b(32, 7), asked: 1, proved: 1, late: 0, proxied: 0, failedDays: 0, failed: [] as CborValue[] }
+const none: CborValue[] = []
+const counts = { asked: 1, proved: 1, late: 0, proxied: 0, failedDays: 0 }
+const holder = { host: b(32, 7), ...counts, failed: none }
 const good = signAuditAnswer(answer, HOST)
 const signed = signAuditReport(report, HOST)
 const item = { pack: STRIPE.pack, index: 3, group: 2 }

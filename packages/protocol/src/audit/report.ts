@@ -9,11 +9,11 @@ import type { Signer } from '../envelope/index.ts'
 import { MoyaiError } from '../errors.ts'
 import {
   AUDIT_FAILED_MAX,
+  AUDIT_HOLDERS_MAX,
   AUDIT_REPORT_BYTES_MAX,
   CODE_K_MAX,
   CODE_M_MAX,
   HASH_BYTES,
-  POOL_HOSTS_MAX,
   PUBLIC_KEY_BYTES,
   SIGNATURE_BYTES,
   TIME_MAX,
@@ -71,7 +71,7 @@ const schema: Schema<AuditReport & { v: 1 }> = s.map({
       proved: count,
       proxied: count,
     }),
-    { max: POOL_HOSTS_MAX },
+    { max: AUDIT_HOLDERS_MAX },
   ),
   pool: hash,
   to: time,
@@ -96,7 +96,7 @@ export function openAuditReport(envelope: Uint8Array): AuditReport {
   const { v: _, ...report } = decodeAs(schema, envelopePayload(envelope), {
     bytesMax: AUDIT_REPORT_BYTES_MAX - SIGNATURE_BYTES,
     depthMax: 6,
-    itemsMax: POOL_HOSTS_MAX * 16 + AUDIT_REPORT_BYTES_MAX / 16,
+    itemsMax: AUDIT_HOLDERS_MAX * 16 + AUDIT_REPORT_BYTES_MAX / 16,
     what: 'audit report',
   })
   openEnvelope('audit', envelope, report.auditor)

@@ -2,6 +2,8 @@
 
 import {
   AUDIT_FAILED_MAX,
+  AUDIT_FAILED_TOTAL_MAX,
+  AUDIT_HOLDERS_MAX,
   AUDIT_OWNER_MS_MAX,
   compareBytes,
   failedOf,
@@ -40,9 +42,24 @@ export function auditReport(o: {
     from,
     to: now,
     whole: o.isOwner && isCovered,
-    holders: holders.map(holderReport).sort((a, b) => compareBytes(a.host, b.host)),
+    holders: bounded(holders.map(holderReport)),
   }
   return signAuditReport(report, signer)
+}
+
+/** As much as a report holds, those first that failed; ascending by host. */
+function bounded(holders: HolderReport[]): HolderReport[] {
+  const failures = ({ failed, proxied }: HolderReport): number => failed.length + proxied
+  let room = AUDIT_FAILED_TOTAL_MAX
+  return holders
+    .sort((a, b) => failures(b) - failures(a))
+    .slice(0, AUDIT_HOLDERS_MAX)
+    .map((holder) => {
+      const failed = holder.failed.slice(0, room)
+      room -= failed.length
+      return { ...holder, failed }
+    })
+    .sort((a, b) => compareBytes(a.host, b.host))
 }
 
 function holderReport({ host, days }: HolderState): HolderReport {

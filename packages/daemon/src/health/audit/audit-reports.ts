@@ -42,22 +42,27 @@ export class AuditReports {
   readonly #table: Table
   readonly #kept = new Map<string, Kept>()
 
-  private constructor(components: AuditReportsComponents) {
+  /** Knows nothing before `load`. */
+  constructor(components: AuditReportsComponents) {
     this.#c = components
     this.#table = components.database.table('audit-report')
   }
 
   static async open(components: AuditReportsComponents): Promise<AuditReports> {
     const reports = new AuditReports(components)
-    for await (const [key, envelope] of reports.#table.iterate()) {
+    await reports.load()
+    return reports
+  }
+
+  async load(): Promise<void> {
+    for await (const [key, envelope] of this.#table.iterate()) {
       try {
-        reports.#keep(openAuditReport(envelope), envelope)
+        this.#keep(openAuditReport(envelope), envelope)
       } catch (error) {
         if (!isMoyaiError(error)) throw error
-        await reports.#table.del(key)
+        await this.#table.del(key)
       }
     }
-    return reports
   }
 
   /** One for each auditor (hex) and vault; `at`: ms, the end of the report. */

@@ -50,6 +50,9 @@ class World {
   readonly states = new Map<string, HostState>()
   readonly claims = new Set<string>()
   requests = 0
+  /** A report of the owner that every host has, and its time. */
+  foreign: Uint8Array | undefined
+  foreignAt = 0
   readonly #handlers = new Map<string, ReturnType<typeof shardHandler>>()
 
   constructor(o: { stripes: number; isOwner?: boolean }) {
@@ -124,8 +127,13 @@ class World {
       rttMs: () => undefined,
       on: () => () => {},
       shards: (host) => this.client(host, this.auditor.publicKey),
-      ask: () => assert.fail(),
-      audits: () => assert.fail(),
+      ask: async () => {
+        const audits = this.foreign
+          ? [{ auditor: this.owner, vault: this.vault, at: this.foreignAt }]
+          : []
+        return { now: 0, inventories: [], presumedLost: [], audits }
+      },
+      audits: async () => (this.foreign === undefined ? [] : [new Uint8Array(99), this.foreign]),
       tell: () => assert.fail(),
     }
   }
@@ -366,6 +374,24 @@ test('goal: fellow holders audit when the owner has not reported for eight days,
   assert.ok([...world.confirmed].every((name) => !name.endsWith('.0')))
   const envelope = reports.get(toHex(world.auditor.publicKey), world.vault) ?? assert.fail()
   assert.equal(openAuditReport(envelope).whole, false)
+})
+
+test('goal: no fellow audits while others have a young report of the owner', async () => {
+  const world = new World({ stripes: 10, isOwner: false })
+  await world.fill()
+  const { service, reports } = await auditing(world)
+  await service.turn(ABORT)
+  await world.clock.advance(AUDIT_OWNER_MS_MAX + DAY_MS)
+  const owner = ed25519Signer(new Uint8Array(32).fill(40))
+  const to = world.clock.now() - DAY_MS
+  const about = { pool: POOL, auditor: owner.publicKey, vault: world.vault, from: 1, to }
+  world.foreign = signAuditReport({ ...about, whole: true, holders: [] }, owner)
+  world.foreignAt = to
+  await days(world, service, 6)
+  assert.equal(reports.at(world.owner, world.vault), to)
+  assert.equal(world.confirmed.size, 0)
+  await days(world, service, 4)
+  assert.ok(world.confirmed.size > 0)
 })
 
 test('goal: two auditors of different organisations are believed, one is not', async () => {

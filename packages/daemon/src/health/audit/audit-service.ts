@@ -29,6 +29,7 @@ import {
 import type { Database, Table } from '../../database/index.ts'
 import type { Logger } from '../../logger.ts'
 import type { AuditAnswer, AuditChallenge } from '../../net/types.ts'
+import { Turns } from '../../turns.ts'
 import { auditReport } from './audit-report.ts'
 import type { AuditReports } from './audit-reports.ts'
 import {
@@ -39,6 +40,7 @@ import {
   writeVaultAudit,
 } from './audit-state.ts'
 import { AuditVerdicts } from './audit-verdicts.ts'
+import { learnReports } from './learn-reports.ts'
 import type { HealthNetwork, HealthPool, LivenessView, StripeView, Whereabouts } from '../ports.ts'
 import type { Trust } from './trust.ts'
 
@@ -57,6 +59,8 @@ const ANSWER_MS_MAX = 120_000
 const PROXY_SAMPLE = 4
 /** Fellow holders asked about one suspicion: a proxy needs k of them, one that saw it is enough. */
 const FELLOWS_MAX = 4
+/** Hosts whose reports are learned in a turn. */
+const HOSTS_ASKED = 4
 
 export type AuditOptions = {
   /** Bytes a day that audits may cost: AUDIT_DAILY_BYTES. */
@@ -93,6 +97,7 @@ export class AuditService {
   readonly #o: Required<AuditOptions>
   readonly #table: Table
   readonly #audits = new Map<string, VaultAudit>()
+  readonly #asked = new Turns(HOSTS_ASKED)
   readonly #stop = new AbortController()
   #running: Promise<void> | undefined
 
@@ -137,6 +142,7 @@ export class AuditService {
   async turn(signal: AbortSignal): Promise<void> {
     const { pool, whereabouts } = this.#c
     if (pool.id() === undefined) return
+    await this.#learn(signal)
     const owners = pool.vaults()
     const mine: { vault: Uint8Array; audit: VaultAudit }[] = []
     for (const vault of await whereabouts.vaults()) {
@@ -148,6 +154,20 @@ export class AuditService {
     for (const { vault, audit } of mine) {
       const budget = this.#o.dailyBudgetBytes / mine.length
       await this.#pass(vault, { audit, budget, signal })
+    }
+  }
+
+  /** Reports of others, from a few hosts: all of them have been asked before long. */
+  async #learn(signal: AbortSignal): Promise<void> {
+    const { network, reports, logger } = this.#c
+    const peers = network.connected().map((host) => ({ host, connected: true }))
+    for (const host of this.#asked.next(peers)) {
+      try {
+        await learnReports({ host, network, reports, signal })
+      } catch (error) {
+        signal.throwIfAborted()
+        logger.debug({ host, error: toMoyaiError(error).message }, 'audit: no reports learned')
+      }
     }
   }
 

@@ -66,7 +66,8 @@ export class Trust implements TrustView {
   readonly #accusers = new Map<string, Set<string>>()
   readonly #listeners = new Set<(host: string) => void>()
 
-  private constructor(components: TrustComponents) {
+  /** Knows nothing before `load`. */
+  constructor(components: TrustComponents) {
     this.#c = components
     this.#table = components.database.table('trust')
   }
@@ -74,10 +75,14 @@ export class Trust implements TrustView {
   /** Reads what is known; what cannot be decoded is forgotten. DISK. */
   static async open(components: TrustComponents): Promise<Trust> {
     const trust = new Trust(components)
-    for await (const [key, value] of trust.#table.iterate({ limit: POOL_HOSTS_MAX })) {
-      if (key.length === PUBLIC_KEY_BYTES) trust.#records.set(toHex(key), decoded(value))
-    }
+    await trust.load()
     return trust
+  }
+
+  async load(): Promise<void> {
+    for await (const [key, value] of this.#table.iterate({ limit: POOL_HOSTS_MAX })) {
+      if (key.length === PUBLIC_KEY_BYTES) this.#records.set(toHex(key), decoded(value))
+    }
   }
 
   isTrusted(host: string): boolean {

@@ -1,6 +1,6 @@
 /** `/moyai/health/1`: what hosts tell one another about keeping stripes whole (spec/health.md). */
 
-import { assert, POOL_HOSTS_MAX } from '@moyai/protocol'
+import { assert, AUDIT_REPORT_BYTES_MAX, POOL_HOSTS_MAX } from '@moyai/protocol'
 
 export const HEALTH_PROTOCOL = '/moyai/health/1'
 
@@ -11,8 +11,8 @@ export const HEALTH_ITEMS_MAX: number = POOL_HOSTS_MAX
 /** Newest audit reports by auditor and vault: more than hosts × vaults of forty hosts each. */
 export const HEALTH_AUDITS_MAX = 4096
 /** Audit report envelopes asked for at once, and their longest. */
-export const AUDITS_WANTED_MAX = 64
-export const AUDIT_ENVELOPE_BYTES_MAX: number = 8 * 1024
+export const AUDITS_WANTED_MAX = 15
+export const AUDIT_ENVELOPE_BYTES_MAX: number = AUDIT_REPORT_BYTES_MAX
 /** Claims in one message: a host works on two stripes at a time, and says so one by one. */
 export const NEWS_CLAIMS_MAX = 64
 /** Receipts in one message: those of one stripe, 48 at most. */
