@@ -44,7 +44,7 @@ const SETTLING_MS: number = 10 * 1000
 /** First wait after a failure; it doubles up to the last. */
 const RETRY_MS: number = 60 * 1000
 const RETRY_MS_MAX: number = 3600 * 1000
-/** Between tries of a stripe whose owner signed what cannot be: its shards were read for nothing. */
+/** Between tries of a stripe that was signed wrong: its shards were read for nothing. */
 const HOPELESS_MS: number = 7 * 24 * 3600 * 1000
 /** Lost stripes listed; all are counted. */
 const LOST_LISTED_MAX = 256

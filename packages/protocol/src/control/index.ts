@@ -1,2 +1,3 @@
 export { controlAddress } from './address.ts'
 export type * from './types.ts'
+export type * from './health-types.ts'
