@@ -27,7 +27,7 @@ import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
-import { HealthServices, healthPool } from './health/index.ts'
+import { type AuditOptions, HealthServices, healthPool } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
@@ -66,6 +66,8 @@ export type DaemonOptions = {
   verbose?: boolean
   /** For tests alone: what stands between the network and the store, such as one that lies. */
   wrapStore?: (store: ShardStore) => ShardStore
+  /** For tests alone: audits sooner, and more often. */
+  audit?: AuditOptions
   /** Called once, when everything is up and the control socket answers. */
   onReady: (ready: { host: string; addresses: string[]; control: string }) => void
 }
@@ -268,7 +270,10 @@ async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
     { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
   )
   const health = await HealthServices.open(
-    { surplusWaitMs: home.config.storage.surplusAfterMs },
+    {
+      surplusWaitMs: home.config.storage.surplusAfterMs,
+      audit: { ...home.config.audit, ...base.options.audit },
+    },
     {
       pool: healthPool(self, { membership, network, ledger }),
       network,
@@ -345,6 +350,7 @@ async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
       keptBytes: () => shards.usedBytes(),
       liveness: health.liveness,
       health: () => health.evidence(),
+      refuted: (pack) => health.refuted(pack),
       alarms: async () => [
         ...(await alarmsOf(membership, self, clock.now())),
         ...(await doctor.alarms(clock.now())),

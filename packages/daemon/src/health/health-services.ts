@@ -4,7 +4,7 @@
  * is made here.
  */
 
-import { isMoyaiError, toHex, toMoyaiError } from '@moyai/protocol'
+import { toHex, toMoyaiError } from '@moyai/protocol'
 import type { Clock, Codec, Random, Signer, StatusResult } from '@moyai/protocol'
 
 import type { Database } from '../database/index.ts'
@@ -13,11 +13,17 @@ import { healthNetwork, serveHealth } from '../net/health/client.ts'
 import type { Network } from '../net/index.ts'
 import type { ShardId, ShardStore, VaultQuota } from '../shard-store/index.ts'
 import { learnPlacement, type VaultIndex } from '../store/index.ts'
-import { AuditReports, AuditService, Trust, untrustedAlarms } from './audit/index.ts'
+import {
+  type AuditOptions,
+  AuditReports,
+  AuditService,
+  Trust,
+  untrustedAlarms,
+} from './audit/index.ts'
 import { livenessAlarms } from './liveness-alarms.ts'
 import { LivenessService } from './liveness-service.ts'
 import { PlacementLearner } from './placement-learner.ts'
-import type { HealthNetwork, HealthNews, HealthPool, HealthReport } from './ports.ts'
+import type { HealthNews, HealthPool, HealthReport } from './ports.ts'
 import { RepairService } from './repair-service.ts'
 import { ScrubService } from './scrub/index.ts'
 import { SurplusService } from './surplus-service.ts'
@@ -26,8 +32,7 @@ import { WhereaboutsService } from './whereabouts.ts'
 export type HealthOptions = {
   /** How long a surplus copy stays, ms. */
   surplusWaitMs: number
-  /** Bytes a day that audits may cost. */
-  auditBudgetBytes?: number
+  audit: AuditOptions
   /** Bytes per second of repairs that can wait; absent: a default. */
   bytesPerSecond?: () => number
 }
@@ -65,9 +70,7 @@ export class HealthServices {
   readonly #learner: PlacementLearner
   readonly #trust: Trust
   readonly #reports: AuditReports
-  readonly #network: HealthNetwork
   readonly #c: HealthComponents
-  readonly #stop = new AbortController()
   #undamage: () => void = () => undefined
 
   static async open(options: HealthOptions, c: HealthComponents): Promise<HealthServices> {
@@ -92,10 +95,9 @@ export class HealthServices {
     this.#reports = reports
     const { pool, shards: store, database, clock, random, logger, owned, signer } = components
     const network = healthNetwork(components.network)
-    this.#network = network
     this.liveness = new LivenessService({}, { pool, network, clock, database, logger })
     this.whereabouts = new WhereaboutsService(
-      { onReport: (host, report) => this.#pullAudits(host, report) },
+      {},
       { network, pool, store, owned, database, clock, logger },
     )
     const { liveness, whereabouts } = this
@@ -113,14 +115,8 @@ export class HealthServices {
     const waitMs = options.surplusWaitMs
     const intervalMs = Math.max(SURPLUS_TURN_MS_MIN, Math.min(SURPLUS_TURN_MS, waitMs))
     this.#surplus = new SurplusService({ waitMs, intervalMs }, { ...shared, store, random })
-    const daily = options.auditBudgetBytes
-    this.#audit = new AuditService(daily === undefined ? {} : { dailyBudgetBytes: daily }, {
-      ...shared,
-      reports,
-      database,
-      signer,
-      random,
-    })
+    const auditing = { ...shared, reports, database, signer, random }
+    this.#audit = new AuditService(options.audit, auditing)
     this.scrub = new ScrubService({}, { store, database, clock, logger })
   }
 
@@ -146,7 +142,6 @@ export class HealthServices {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort()
     this.#undamage()
     await this.scrub.stop()
     await this.#audit.stop()
@@ -167,6 +162,13 @@ export class HealthServices {
       lastScrubAt: iso(await this.scrub.lastScrubAt()),
       repair: { queue, active, etaSeconds: etaSeconds ?? null },
     }
+  }
+
+  /** Shards of a stripe of the own vault that hosts list and could not prove: index and host. */
+  async refuted(pack: Uint8Array): Promise<ReadonlySet<string>> {
+    const view = await this.whereabouts.stripe(this.#c.owned.vault, pack)
+    const places = view?.places.filter(({ refuted }) => refuted) ?? []
+    return new Set(places.map(({ index, host }) => `${index} ${host}`))
   }
 
   alarms(): StatusResult['alarms'] {
@@ -191,23 +193,6 @@ export class HealthServices {
     void this.repair.onNews(host, news).catch((error: unknown) => {
       this.#c.logger.debug({ host, error: String(error) }, 'news not taken')
     })
-  }
-
-  /** Fetches audit reports that are newer than those here. */
-  async #pullAudits(host: string, { audits }: HealthReport): Promise<void> {
-    const wanted = audits.filter(
-      ({ auditor, vault, at }) => at > (this.#reports.at(auditor, vault) ?? 0),
-    )
-    if (wanted.length === 0) return
-    const { logger } = this.#c
-    for (const envelope of await this.#network.audits(host, wanted, this.#stop.signal)) {
-      try {
-        await this.#reports.add(envelope)
-      } catch (error) {
-        if (!isMoyaiError(error)) throw error
-        logger.debug({ host, error: error.message }, 'an audit report was refused')
-      }
-    }
   }
 
   /** A shard of this host is damaged: it is made again at once, of others. */

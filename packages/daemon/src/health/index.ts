@@ -1,5 +1,6 @@
 /** Keeping stripes whole: who is there, who has what, what is made again, what may go. */
 
+export type { AuditOptions } from './audit/index.ts'
 export { healthPool } from './health-pool.ts'
 export { type HealthEvidence, HealthServices } from './health-services.ts'
 export { type Presence } from './liveness-service.ts'

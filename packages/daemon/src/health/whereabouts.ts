@@ -54,8 +54,6 @@ export type WhereaboutsOptions = {
   refreshMs?: number
   /** How long changes are gathered before others are told, or asked, ms. */
   gatherMs?: number
-  /** Told what a host (hex) said when it was asked; what it rejects with is logged. */
-  onReport?: (host: string, report: HealthReport) => Promise<void>
 }
 
 /** Anything missed is found within a day. */
@@ -86,7 +84,6 @@ export class WhereaboutsService implements Whereabouts {
   readonly #stop = new AbortController()
   readonly #listeners = new Set<(vault: string) => void>()
   readonly #opened = new Map<string, { envelope: Uint8Array; stripe: StripeDescriptor }>()
-  readonly #onReport: WhereaboutsOptions['onReport']
   readonly #presumedLost = new Map<string, ReadonlySet<string>>()
   /** Hosts to ask, and vaults of this host's store to read, at the next turn. */
   readonly #hostsDue = new Set<string>()
@@ -116,7 +113,6 @@ export class WhereaboutsService implements Whereabouts {
     this.#own = new OwnStripes({ pool, store, owned, table, peers, clock, open, changed })
     this.#refreshMs = options.refreshMs ?? REFRESH_MS
     this.#gatherMs = options.gatherMs ?? GATHER_MS
-    this.#onReport = options.onReport
   }
 
   start(): void {
@@ -288,7 +284,6 @@ export class WhereaboutsService implements Whereabouts {
     try {
       const report = await this.#peers.ask(host, either)
       this.#presumedLost.set(host, new Set(report.presumedLost))
-      await this.#onReport?.(host, report)
     } catch (error) {
       if (signal.aborted) return
       logger.debug({ host, error: toMoyaiError(error).message }, 'inventory not read')

@@ -79,7 +79,7 @@ test('goal: only what a host said to the end is evidence; a hostile list is no a
     index,
     network,
     clock: new ManualClock(),
-    lastReadDataAt: 0,
+    provedAt: 0,
   })
   assert.deepEqual([...evidence.answered], [hex(1)])
   // A shard that the code does not have is no protection, but takes room.

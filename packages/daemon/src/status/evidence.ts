@@ -14,8 +14,10 @@ export type EvidenceOptions = {
   index: Pick<VaultIndex, 'stripes' | 'unsettled' | 'holders'>
   network: Pick<Network, 'peers' | 'shards'>
   clock: Clock
-  /** When every shard was last read back and verified; 0 for never. */
-  lastReadDataAt: number
+  /** Since when every shard was read back or audited, ms since 1970; 0 for never. */
+  provedAt: number
+  /** Shards (`index host`) that hosts list and could not prove: they do not count. */
+  refuted?: (pack: Uint8Array) => Promise<ReadonlySet<string>>
   /** Hosts (hex) that were put out of the pool: what they had is lost, not away. */
   revoked?: { has(host: string): boolean }
   signal?: AbortSignal
@@ -48,7 +50,10 @@ export async function gatherEvidence(
   const bytesAt = new Map<string, number>()
   for await (const record of o.index.stripes()) {
     const stripe = openStripe(record.envelope)
-    const claims = await inventories.of(record.pack)
+    const refuted = await o.refuted?.(record.pack)
+    const claims = (await inventories.of(record.pack)).filter(
+      ({ index, host }) => refuted?.has(`${index} ${host}`) !== true,
+    )
     const answered = new Set(answering())
     for (const host of answered) bytesAt.set(host, bytesAt.get(host) ?? 0)
     for (const { host } of claims) {
@@ -62,7 +67,7 @@ export async function gatherEvidence(
       shardLength: stripe.shardLength,
       found: claims.filter(({ index }) => index < stripe.k + stripe.m),
       away: holders.filter(({ host }) => !answered.has(host)),
-      provedAt: Math.max(stripe.created, o.lastReadDataAt),
+      provedAt: Math.max(stripe.created, o.provedAt),
       pending: unsettled.get(toHex(record.pack)) ?? 0,
     })
   }

@@ -69,6 +69,8 @@ export type StatusComponents = {
   keptBytes: () => Promise<number>
   /** What keeps stripes whole has done, and has to do. */
   health: () => Promise<HealthEvidence>
+  /** Shards of a stripe (`index host`) that hosts list and could not prove when audited. */
+  refuted: (pack: Uint8Array) => Promise<ReadonlySet<string>>
   alarms: () => Promise<StatusResult['alarms']>
 }
 
@@ -104,7 +106,11 @@ export class StatusService {
     const assessor = new ProtectionAssessor({ hosts, owner: self, policy: policyOf(state) }, names)
     const checkedAt = new Date(clock.now()).toISOString()
     const revoked = state?.revoked ?? new Map<string, never>()
-    const evidence = await this.#gather(assessor, { lastReadDataAt, revoked, signal })
+    const health = await this.#c.health()
+    // An audit asks every holder for a part of every shard that nobody could foresee.
+    const audited = health.oldestAuditAt === null ? 0 : Date.parse(health.oldestAuditAt)
+    const provedAt = Math.max(lastReadDataAt, audited)
+    const evidence = await this.#gather(assessor, { provedAt, revoked, signal })
     const confirmed = await this.#c.confirmations()
     const protection = assessor.result({
       snapshots: newest.count,
@@ -114,7 +120,6 @@ export class StatusService {
       nowMs: clock.now(),
       checkedAt,
     })
-    const health = await this.#c.health()
     const used = new Map(evidence.bytesAt)
     used.set(self, await this.#c.keptBytes())
     return {
@@ -148,13 +153,14 @@ export class StatusService {
 
   async #gather(
     assessor: ProtectionAssessor,
-    o: Pick<EvidenceOptions, 'lastReadDataAt' | 'revoked' | 'signal'>,
+    o: Pick<EvidenceOptions, 'provedAt' | 'revoked' | 'signal'>,
   ): Promise<Evidence> {
     return gatherEvidence(assessor, {
       vault: vaultSigner(this.#o.bundle).publicKey,
       index: this.#c.index,
       network: this.#c.network,
       clock: this.#c.clock,
+      refuted: this.#c.refuted,
       ...o,
     })
   }
