@@ -128,6 +128,11 @@ function ratio({ years }: Row, earlier: number, isBound: boolean): string {
   return `${(years.losses / years.years / earlier).toFixed(1)} ×`
 }
 
+/** Then no host is left for a shard that must be rebuilt. */
+function usesAllHosts({ code, job }: Pick<Row, 'code'> & { job: { machines: number } }): boolean {
+  return code.k + code.m === job.machines - 1
+}
+
 function comparison(find: Find): string {
   const cells = shapes.flatMap(([machines = 0, places = 0]) => {
     const earlier = EARLIER[`${machines}/${places}`]
@@ -135,9 +140,10 @@ function comparison(find: Find): string {
     const isBound = earlier.bound === true
     const ratios = (['office', 'always'] as const).flatMap((scenario) => [
       `${isBound ? 'rarer than ' : ''}1 in ${rounded(1 / earlier[scenario])}`,
-      ...(['own', 'doubled'] as const).map((variant) =>
-        ratio(find(machines, places, scenario, variant), earlier[scenario], isBound),
-      ),
+      ratio(find(machines, places, scenario), earlier[scenario], isBound),
+      usesAllHosts(find(machines, places, scenario))
+        ? ratio(find(machines, places, scenario, 'doubled'), earlier[scenario], isBound)
+        : '',
     ])
     return [[`${machines}`, `${places}`, earlier.code, ...ratios]]
   })

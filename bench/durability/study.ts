@@ -98,8 +98,8 @@ export function studyJobs(o: { seed: number; effort: number }): Job[] {
           if (code.k === k && code.m === m) continue
           jobs.push({ ...head, ...limits, yearsMax: Math.ceil(yearsMax / 2), code })
         }
-        // What the earlier simulation let hosts do; in one place it makes no difference.
-        if (places > 1) {
+        // What the earlier simulation let hosts do; it matters where all of them have a shard.
+        if (places > 1 && k + m === machines - 1) {
           jobs.push({ ...head, ...limits, yearsMax: Math.ceil(yearsMax / 2), doublesUp: true })
         }
       }
