@@ -107,13 +107,14 @@ export class ClusterHost {
       throw new MoyaiError('INTERNAL', `init of ${name} ended with ${code}: ${stderr}`)
   }
 
-  /** Starts the daemon and waits until it says `ready`. */
+  /** Starts the daemon, or `program` in its place, and waits until it says `ready`. */
   async start(
-    o: { wrapper?: readonly string[]; env?: Record<string, string> } = {},
+    o: { wrapper?: readonly string[]; env?: Record<string, string>; program?: string } = {},
   ): Promise<void> {
     const wrapper = o.wrapper ?? this.spec.wrapper ?? []
     const [program, ...before] = [...wrapper, process.execPath]
-    const child = spawn(program ?? process.execPath, [...before, MAIN, 'daemon'], {
+    const run = o.program === undefined ? [MAIN, 'daemon'] : [o.program]
+    const child = spawn(program ?? process.execPath, [...before, ...run], {
       env: { ...process.env, NO_COLOR: '1', ...o.env, MOYAI_HOME: this.home },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -67,6 +67,8 @@ export type AuditOptions = {
   dailyBudgetBytes?: number
   tickMs?: number
   startMs?: number
+  /** From one asking of a holder to the next. */
+  againMs?: number
 }
 
 export type AuditComponents = {
@@ -106,6 +108,7 @@ export class AuditService {
       dailyBudgetBytes: AUDIT_DAILY_BYTES,
       tickMs: TICK_MS,
       startMs: START_MS,
+      againMs: AGAIN_MS,
       ...options,
     }
     this.#c = components
@@ -234,7 +237,7 @@ export class AuditService {
       const state = audit.holders.get(host) ?? newHolder(host, now)
       audit.holders.set(host, state)
       // A clock that was set back does not stop audits.
-      return now - state.triedAt >= AGAIN_MS || state.triedAt > now ? [state] : []
+      return now - state.triedAt >= this.#o.againMs || state.triedAt > now ? [state] : []
     })
   }
 

@@ -1,0 +1,34 @@
+/**
+ * A real daemon in a process of its own, as `moyai daemon` runs it, with what only tests may change:
+ * audits soon after the start, and a store that lies. `TEST_STORE` is `honest`, `leaf-zero`,
+ * `garbage` or `forgetful`.
+ */
+
+import { runDaemon, type ShardStore } from '@moyai/daemon'
+
+import { forgetfulStore, garbageStore, leafZeroStore } from './evil-store.ts'
+
+/** The other half of what it took is gone, and it does not say so. */
+function isGone(name: string): boolean {
+  return Number.parseInt(name.slice(0, 2), 16) % 2 === 0
+}
+
+const STORES: Record<string, (store: ShardStore) => ShardStore> = {
+  honest: (store) => store,
+  'leaf-zero': leafZeroStore,
+  garbage: garbageStore,
+  forgetful: (store) => forgetfulStore(store, isGone),
+}
+
+const wrapStore = STORES[process.env['TEST_STORE'] ?? 'honest']
+const home = process.env['MOYAI_HOME']
+if (wrapStore === undefined || home === undefined) throw new Error('TEST_STORE, MOYAI_HOME')
+const stop = new AbortController()
+for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort())
+process.exitCode = await runDaemon({
+  home,
+  signal: stop.signal,
+  wrapStore,
+  audit: { startMs: 3_000, tickMs: 3_000, againMs: 0 },
+  onReady: () => process.stdout.write('ready\n'),
+})
