@@ -50,6 +50,8 @@ export type RepairJob = {
   readable: (host: string) => boolean
   trusted: (host: string) => boolean
   targets: typeof repairTargets
+  /** Called when there are sources and targets, before anybody is asked for anything. */
+  onBegin: () => void
   pace: (bytes: number) => Promise<void>
   /** As in `RebuildOptions`. */
   rangeBytes: number
@@ -72,6 +74,10 @@ type Accepted = { index: number; host: string; sink: PutSink }
 export async function repairStripe(c: RepairJobComponents, job: RepairJob): Promise<RepairResult> {
   const sources = sourcesOf(c, job)
   checkSources(job, sources)
+  if (targetsOf(c, job, { avoid: hostsWithShards(job), stays: job.need.stays }).size === 0) {
+    throw new MoyaiError('NO_SPACE', 'no host can take a shard of this stripe now')
+  }
+  job.onBegin()
   const accepted = await openTargets(c, job)
   if (accepted.length === 0) {
     throw new MoyaiError('NO_SPACE', 'no host takes a shard of this stripe now')
@@ -85,6 +91,11 @@ export async function repairStripe(c: RepairJobComponents, job: RepairJob): Prom
       onFailed: (source, error) => sourceFailed(c, job, { source, error }),
       pace: job.pace,
       rangeBytes: job.rangeBytes,
+      mayEnd: async (index) => {
+        const target = accepted.find((one) => one.index === index)
+        // a host that cannot be asked is not given more
+        return target !== undefined && !(await hasOther(c, job, target).catch(() => true))
+      },
       isRemote: (host) => host !== c.pool.self,
       onFetched: job.onFetched,
       codec: c.codec,
@@ -126,26 +137,14 @@ async function settled(
 
 /** Begins a put of each wanted shard; hosts that refuse are replaced until none is left. */
 async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Accepted[]> {
-  const { need, stripe } = job
+  const { need } = job
   const avoid = hostsWithShards(job)
   const stays = new Map(need.stays)
   const accepted: Accepted[] = []
   // each round but the last gives up a host
   for (let round = 0; round <= c.pool.hosts().length; round++) {
     job.signal.throwIfAborted()
-    const taken = new Set(accepted.map(({ index }) => index))
-    const targets = job.targets({
-      hosts: targetHosts(c, job),
-      owner: job.owner ?? '',
-      code: { k: stripe.k, m: stripe.m },
-      stripe: stripe.pack,
-      stays,
-      wanted: need.wanted.filter((index) => !taken.has(index)),
-      endangered: need.endangered,
-      policy: c.pool.policy(),
-      shardLength: stripe.shardLength,
-      avoid,
-    })
+    const targets = targetsOf(c, job, { avoid, stays })
     if (targets.size === 0) break
     const tried = [...targets].map(async ([index, host]) => {
       const sink = await openTarget(c, job, { index, host })
@@ -156,6 +155,26 @@ async function openTargets(c: RepairJobComponents, job: RepairJob): Promise<Acce
     await Promise.all(tried)
   }
   return accepted
+}
+
+/** Host by index, of wanted shards that are not among `stays` by now. */
+function targetsOf(
+  c: RepairJobComponents,
+  job: RepairJob,
+  o: { avoid: ReadonlySet<string>; stays: ReadonlyMap<number, string> },
+): Map<number, string> {
+  const { need, stripe } = job
+  return job.targets({
+    ...o,
+    hosts: targetHosts(c, job),
+    owner: job.owner ?? '',
+    code: { k: stripe.k, m: stripe.m },
+    stripe: stripe.pack,
+    wanted: need.wanted.filter((index) => !o.stays.has(index)),
+    endangered: need.endangered,
+    policy: c.pool.policy(),
+    shardLength: stripe.shardLength,
+  })
 }
 
 /** No host gets a second shard of a stripe, not even one whose first does not count at present. */
@@ -176,26 +195,38 @@ function targetHosts({ pool, network }: RepairJobComponents, job: RepairJob): Ho
   })
 }
 
+/**
+ * Whether a host has another shard of the stripe, which was not known of it: an old one, because it
+ * came back, or one that somebody else places at this moment.
+ */
+async function hasOther(
+  c: RepairJobComponents,
+  { stripe, signal }: RepairJob,
+  { index, host }: { index: number; host: string },
+): Promise<boolean> {
+  const { vault, pack } = stripe
+  const held =
+    host === c.pool.self
+      ? await c.store.stat({ vault, pack })
+      : await c.network.shards(host).stat({ vault, pack, signal })
+  return held.some((one) => one.index !== index)
+}
+
 /** The put of one shard, once its holder wants it; undefined when it does not. */
 async function openTarget(
   c: RepairJobComponents,
   job: RepairJob,
   { index, host }: { index: number; host: string },
 ): Promise<PutSink | undefined> {
-  const { vault, pack } = job.stripe
   try {
-    const own = host === c.pool.self
-    const stat = own
-      ? c.store.stat({ vault, pack })
-      : c.network.shards(host).stat({ vault, pack, signal: job.signal })
-    // What was not known of it: an old shard of a host that came back, say.
-    if ((await stat).some((held) => held.index !== index)) return undefined
+    if (await hasOther(c, job, { index, host })) return undefined
     const sink = new PutSink(beginPut(c, job, { index, host }))
     await sink.accepted
     return sink
   } catch (error) {
     job.signal.throwIfAborted()
-    c.logger.debug({ host, pack: toHex(pack), error: textOf(error) }, 'no place for a shard')
+    const pack = toHex(job.stripe.pack)
+    c.logger.debug({ host, pack, error: textOf(error) }, 'no place for a shard')
     return undefined
   }
 }

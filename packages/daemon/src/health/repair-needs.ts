@@ -26,6 +26,19 @@ export type LostStripe = {
   need: number
 }
 
+export type RepairStats = {
+  queue: number
+  active: number
+  /** Seconds until the queue is empty at the present pace; undefined before it is known. */
+  etaSeconds: number | undefined
+  lost: { count: number; stripes: readonly LostStripe[] }
+  bytesFetched: number
+  bytesPlaced: number
+  /** Stripes that were repaired, and shards placed. */
+  repaired: number
+  shards: number
+}
+
 export type RepairNeedsOptions = { rescanMs?: number; debounceMs?: number; plan: typeof planRepair }
 
 type Components = Pick<RepairJobComponents, 'pool' | 'whereabouts' | 'clock' | 'breathe'>

@@ -31,6 +31,8 @@ export type QueueEntry = {
   /** When it failed for want of hosts, ms: one that connects after is a reason to try again. */
   wantsHostsAt: number | undefined
   attempts: number
+  /** Others were told that this host repairs it. */
+  claimed: boolean
   /** Who repairs it, best first, as of `ranksAt`: see RepairService. */
   ranks: readonly string[]
   ranksAt: number
@@ -38,7 +40,7 @@ export type QueueEntry = {
 
 type Found = Omit<
   QueueEntry,
-  'since' | 'notBefore' | 'wantsHostsAt' | 'attempts' | 'ranks' | 'ranksAt'
+  'since' | 'notBefore' | 'wantsHostsAt' | 'attempts' | 'claimed' | 'ranks' | 'ranksAt'
 >
 
 export class RepairQueue {
@@ -62,7 +64,13 @@ export class RepairQueue {
   put(found: Found, now: number): void {
     const before = this.#entries.get(found.key)
     if (before === undefined) {
-      const fresh = { since: now, notBefore: now, wantsHostsAt: undefined, attempts: 0 }
+      const fresh = {
+        since: now,
+        notBefore: now,
+        wantsHostsAt: undefined,
+        attempts: 0,
+        claimed: false,
+      }
       this.#entries.set(found.key, { ...found, ...fresh, ranks: [], ranksAt: -1 })
       this.#order = undefined
     } else {

@@ -26,6 +26,8 @@ export type RebuildOptions = {
   open: (source: RepairSource, offset: number) => Promise<ShardRanges>
   /** A source could not give its shard. */
   onFailed: (source: RepairSource, error: unknown) => Promise<void>
+  /** Asked before the last bytes of a shard go: false when its holder is not to have it. */
+  mayEnd: (index: number) => Promise<boolean>
   /** Called before each range with the bytes that it moves over the network. */
   pace: (bytes: number) => Promise<void>
   isRemote: (host: string) => boolean
@@ -60,7 +62,12 @@ export async function rebuildShards(o: RebuildOptions): Promise<void> {
       const made = await decode(o, { wanted, read, length, scratch })
       for (const [index, bytes] of made) defined(hashers.get(index), 'a hasher').update(bytes)
       if (offset + length === shardLength) check(o.stripe, wanted, hashers)
-      await Promise.all(active.map(([i, sink]) => sink.push(defined(made.get(i), 'a shard'))))
+      const isLast = offset + length === shardLength
+      const pushed = active.map(async ([index, sink]) => {
+        if (!isLast || (await o.mayEnd(index))) await sink.push(defined(made.get(index), 'a shard'))
+        else sink.fail(new MoyaiError('HOST_REFUSED', 'the holder has another shard by now'))
+      })
+      await Promise.all(pushed)
     }
     for (const sink of o.sinks.values()) sink.end()
   } finally {

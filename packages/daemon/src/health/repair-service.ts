@@ -29,9 +29,11 @@ import { repairStripe } from './repair-job.ts'
 import type { PlacedShard, RepairJobComponents, RepairResult } from './repair-job.ts'
 import { RepairBudget } from './repair-budget.ts'
 import { RepairNeeds } from './repair-needs.ts'
-import type { LostStripe } from './repair-needs.ts'
+import type { RepairStats } from './repair-needs.ts'
 import type { QueueEntry } from './repair-queue.ts'
 import { HostStandings, WITNESS_MS } from './repair-standings.ts'
+
+export type { LostStripe, RepairStats } from './repair-needs.ts'
 
 /** Stripes repaired at once: one reads while the other commits. */
 const PARALLEL = 2
@@ -41,6 +43,12 @@ const STALL_MS: number = 2 * 60 * 1000
 const CLAIM_MS: number = 2 * 60 * 1000
 /** After another host is done with a stripe, its receipts get so long to be taken in. */
 const SETTLING_MS: number = 10 * 1000
+/** What found no hosts is tried again when one connects, but not more often than this. */
+const HOSTS_RETRY_MS: number = 10 * 60 * 1000
+/** A stripe so young is its owner's, who may be placing its shards still. */
+const FRESH_MS: number = 3600 * 1000
+/** Events within this are acted upon at once. */
+const BATCH_MS = 2000
 /** First wait after a failure; it doubles up to the last. */
 const RETRY_MS: number = 60 * 1000
 const RETRY_MS_MAX: number = 3600 * 1000
@@ -78,19 +86,6 @@ export type RepairComponents = Omit<RepairJobComponents, 'breathe'> & {
   trust: TrustView
   /** Lets other work of this thread have a turn. */
   breathe?: () => Promise<unknown>
-}
-
-export type RepairStats = {
-  queue: number
-  active: number
-  /** Seconds until the queue is empty at the present pace; undefined before it is known. */
-  etaSeconds: number | undefined
-  lost: { count: number; stripes: readonly LostStripe[] }
-  bytesFetched: number
-  bytesPlaced: number
-  /** Stripes that were repaired, and shards placed. */
-  repaired: number
-  shards: number
 }
 
 /** See the head of this file. */
@@ -192,7 +187,6 @@ export class RepairService {
       const entry = this.#needs.queue.get(stripeKey(stripe))
       if (entry === undefined) continue
       entry.notBefore = Math.max(entry.notBefore, now + SETTLING_MS)
-      this.#wakeUp()
     }
     for (const envelope of (news.placed ?? []).slice(0, NEWS_ITEMS_MAX)) await this.#learn(envelope)
   }
@@ -270,6 +264,7 @@ export class RepairService {
       }
       const wake = AbortSignal.any([signal, this.#wake.signal])
       await clock.sleep(waitMs, wake).catch(() => undefined)
+      if (!signal.aborted) await clock.sleep(BATCH_MS, signal).catch(() => undefined)
     }
   }
 
@@ -313,8 +308,12 @@ export class RepairService {
       workedAt: (host) => this.#claims.workedAt(host),
     })
     if (due < 0) return Number.POSITIVE_INFINITY
+    // an owner's clock that is ahead holds nothing up
+    const ripe = Math.min(entry.created, since) + FRESH_MS
     const failedAt = entry.wantsHostsAt ?? Number.POSITIVE_INFINITY
-    let at = this.#hostsChangedAt > failedAt ? due : Math.max(due, entry.notBefore)
+    const soon = failedAt + (need.endangered ? SETTLING_MS : HOSTS_RETRY_MS)
+    const isNews = this.#hostsChangedAt > failedAt
+    let at = Math.max(due, ripe, isNews ? Math.min(soon, entry.notBefore) : entry.notBefore)
     for (const claim of this.#claims.of(key, clock.now())) at = Math.max(at, claim.until)
     return at
   }
@@ -357,7 +356,7 @@ export class RepairService {
       await (lock?.run(toHex(pack), () => this.#attempt(job)) ?? this.#attempt(job))
     } catch (error) {
       if (signal.aborted) return
-      this.#tell(hosts, { done: [{ vault, pack }] })
+      if (entry.claimed) this.#tell(hosts, { done: [{ vault, pack }] })
       const wantsHosts = isMoyaiError(error, 'NOT_ENOUGH_SHARDS', 'NO_SPACE', 'HOST_UNREACHABLE')
       if (!stop.signal.aborted) this.#failed(entry, wantsHosts)
       if (isMoyaiError(error, 'HASH_MISMATCH')) entry.notBefore = clock.now() + HOPELESS_MS
@@ -384,12 +383,13 @@ export class RepairService {
     const { need } = entry
     const holdsMs = this.#o.claimMs ?? CLAIM_MS
     let claimedAt = Number.NEGATIVE_INFINITY
+    entry.claimed = false
     const progress = (): void => {
       if (clock.monotonic() - claimedAt < holdsMs / 2) return
       claimedAt = clock.monotonic()
+      entry.claimed = true
       this.#tell(hosts, { claims: [{ vault, pack, holdsMs }] })
     }
-    progress()
     const urgent = need.endangered || need.distance <= 0
     const { targets } = this.#decisions
     const { placed, missing } = await this.#repair({
@@ -438,6 +438,7 @@ export class RepairService {
       readable: (host) => this.#standings.of(host) !== 'gone',
       trusted: (host) => !['distrusted', 'gone'].includes(this.#standings.of(host)),
       targets,
+      onBegin: () => progress?.(),
       pace: (bytes) => {
         progress?.()
         return this.#budget.take(bytes, { urgent, signal })

@@ -121,7 +121,7 @@ export class TestPool {
       shardHashes: shards.map((shard) => blake3(shard)),
       class: 'data',
       protectedUntil: this.clock.now() + 1e9,
-      created: this.clock.now(),
+      created: this.clock.now() - 24 * 3600 * 1000,
     }
     const envelope = signStripe(stripe, vault)
     const stored = { stripe: openStripe(envelope), envelope, shards }
