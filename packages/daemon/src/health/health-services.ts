@@ -72,6 +72,8 @@ export class HealthServices {
   readonly #reports: AuditReports
   readonly #c: HealthComponents
   #undamage: () => void = () => undefined
+  /** One after the other: a dying disk must not start hundreds of repairs at once. */
+  #mending: Promise<void> = Promise.resolve()
 
   static async open(options: HealthOptions, c: HealthComponents): Promise<HealthServices> {
     const { database, clock, pool } = c
@@ -132,7 +134,9 @@ export class HealthServices {
 
   async start(): Promise<void> {
     await this.liveness.start()
-    this.#undamage = this.#c.shards.onDamage((shard) => void this.#mend(shard))
+    this.#undamage = this.#c.shards.onDamage((shard) => {
+      this.#mending = this.#mending.then(() => this.#mend(shard))
+    })
     this.whereabouts.start()
     this.repair.start()
     this.#surplus.start()
@@ -148,6 +152,7 @@ export class HealthServices {
     await this.#learner.stop()
     await this.#surplus.stop()
     await this.repair.stop()
+    await this.#mending
     await this.whereabouts.stop()
     await this.liveness.stop()
   }
@@ -197,6 +202,7 @@ export class HealthServices {
 
   /** A shard of this host is damaged: it is made again at once, of others. */
   async #mend({ vault, pack, index }: ShardId): Promise<void> {
+    if (this.#stop.signal.aborted) return
     const { logger } = this.#c
     const shard = `${toHex(pack)}.${index}`
     logger.warn({ shard }, 'a shard here is damaged: it is made again')
