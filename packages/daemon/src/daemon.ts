@@ -27,7 +27,7 @@ import { BandwidthSettings } from './bandwidth-settings.ts'
 import { ControlServer } from './control-server/index.ts'
 import { type Database, openLevelDatabase } from './database/index.ts'
 import { DoctorService } from './doctor/index.ts'
-import { type AuditOptions, HealthServices, healthPool } from './health/index.ts'
+import { type AuditOptions, HealthServices, healthPool, repairRate } from './health/index.ts'
 import { nodeDisk } from './file-system/index.ts'
 import { type Home, openHome } from './home/index.ts'
 import { Ledger, vaultQuota } from './ledger/index.ts'
@@ -36,7 +36,7 @@ import { Membership } from './membership/index.ts'
 import { createNetwork, type Network, type PortMemory } from './net/index.ts'
 import { systemRandom } from './random.ts'
 import { RetrieveService } from './retrieve/index.ts'
-import { openShardStore, type ShardStore } from './shard-store/index.ts'
+import { KeyedLock, openShardStore, type ShardStore } from './shard-store/index.ts'
 import { PoolService } from './pool-service.ts'
 import {
   alarmsOf,
@@ -269,16 +269,19 @@ async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
     { bundle },
     { index, network, pool: storePool, codec: loadCodec(), hasher, logger },
   )
+  const stripeLock = new KeyedLock()
   const health = await HealthServices.open(
     {
       surplusWaitMs: home.config.storage.surplusAfterMs,
       audit: { ...home.config.audit, ...base.options.audit },
+      bytesPerSecond: () => repairRate(bandwidth.upload.rate),
     },
     {
       pool: healthPool(self, { membership, network, ledger }),
       network,
       shards,
       owned: { vault: vaultSigner(bundle).publicKey, index },
+      stripeLock,
       quotaOf: (of) => vaultQuota(membership.state(), self, of),
       codec: loadCodec(),
       signer: ed25519Signer(home.identitySeed),
@@ -315,6 +318,7 @@ async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
         },
       },
       waiting,
+      stripeLock,
       hasher,
       clock,
       random: systemRandom,

@@ -11,6 +11,7 @@ import type { Database } from '../database/index.ts'
 import type { Logger } from '../logger.ts'
 import { healthNetwork, serveHealth } from '../net/health/client.ts'
 import type { Network } from '../net/index.ts'
+import type { KeyedLock } from '../shard-store/keyed-lock.ts'
 import type { ShardId, ShardStore, VaultQuota } from '../shard-store/index.ts'
 import { learnPlacement, type VaultIndex } from '../store/index.ts'
 import {
@@ -42,6 +43,8 @@ export type HealthComponents = {
   network: Network
   shards: ShardStore
   owned: { vault: Uint8Array; index: VaultIndex }
+  /** Shared with the store, which places shards of the own vault, too. */
+  stripeLock: KeyedLock
   quotaOf: (vault: string) => VaultQuota | undefined
   codec: Codec
   signer: Signer
@@ -71,6 +74,7 @@ export class HealthServices {
   readonly #trust: Trust
   readonly #reports: AuditReports
   readonly #c: HealthComponents
+  #isStopping = false
   #undamage: () => void = () => undefined
   /** One after the other: a dying disk must not start hundreds of repairs at once. */
   #mending: Promise<void> = Promise.resolve()
@@ -109,6 +113,7 @@ export class HealthServices {
     this.repair = new RepairService(
       {
         ...pace,
+        ownLock: components.stripeLock,
         onPlaced: (_vault, pack, shard) => learnPlacement(owned.index, pack, shard),
       },
       { ...shared, store, codec, signer, quotaOf },
@@ -146,6 +151,7 @@ export class HealthServices {
   }
 
   async stop(): Promise<void> {
+    this.#isStopping = true
     this.#undamage()
     await this.scrub.stop()
     await this.#audit.stop()
@@ -202,7 +208,7 @@ export class HealthServices {
 
   /** A shard of this host is damaged: it is made again at once, of others. */
   async #mend({ vault, pack, index }: ShardId): Promise<void> {
-    if (this.#stop.signal.aborted) return
+    if (this.#isStopping) return
     const { logger } = this.#c
     const shard = `${toHex(pack)}.${index}`
     logger.warn({ shard }, 'a shard here is damaged: it is made again')

@@ -45,7 +45,7 @@ const CLAIM_MS: number = 2 * 60 * 1000
 const SETTLING_MS: number = 10 * 1000
 /** What found no hosts is tried again when one connects, but not more often than this. */
 const HOSTS_RETRY_MS: number = 10 * 60 * 1000
-/** A stripe so young is its owner's, who may be placing its shards still. */
+/** While its owner is there, a stripe so young is the owner's, who may be placing it still. */
 const FRESH_MS: number = 3600 * 1000
 /** Events within this are acted upon at once. */
 const BATCH_MS = 2000
@@ -308,8 +308,10 @@ export class RepairService {
       workedAt: (host) => this.#claims.workedAt(host),
     })
     if (due < 0) return Number.POSITIVE_INFINITY
+    const owner = pool.vaults().get(toHex(entry.vault))
+    const isBusy = owner !== undefined && this.#c.network.isConnected(owner)
     // an owner's clock that is ahead holds nothing up
-    const ripe = Math.min(entry.created, since) + FRESH_MS
+    const ripe = isBusy ? Math.min(entry.created, since) + FRESH_MS : 0
     const failedAt = entry.wantsHostsAt ?? Number.POSITIVE_INFINITY
     const soon = failedAt + (need.endangered ? SETTLING_MS : HOSTS_RETRY_MS)
     const isNews = this.#hostsChangedAt > failedAt

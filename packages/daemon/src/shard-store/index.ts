@@ -7,6 +7,7 @@ export {
   InventoryDigests,
   toggleShard,
 } from './digests.ts'
+export { KeyedLock } from './keyed-lock.ts'
 export { openShardStore } from './disk-shard-store.ts'
 export type { ShardStoreOptions } from './disk-shard-store.ts'
 export { memoryShardStore } from './memory-shard-store.ts'
