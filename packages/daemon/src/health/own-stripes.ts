@@ -51,7 +51,8 @@ export class OwnStripes {
       const id = toHex(view.pack)
       before.set(id, { ...view, places: [] })
       const indexes = held.get(id) ?? new Set<number>()
-      isNews = (await this.#c.peers.takeOver(view, this.#c.pool.self, indexes)) || isNews
+      isNews =
+        (await this.#c.peers.takeOver(view, this.#c.pool.self, { indexes, isOwn: true })) || isNews
       const concernsUs =
         indexes.size > 0 || (isOwned && (await owned.index.stripe(view.pack)) !== undefined)
       if (concernsUs) continue

@@ -14,7 +14,7 @@ import type { Database, Table } from '../database/index.ts'
 import { Inventories } from '../inventories.ts'
 import { differingBuckets, DIGEST_BUCKETS, DIGESTS_BYTES } from '../shard-store/index.ts'
 import { KeyedLock } from '../shard-store/keyed-lock.ts'
-import type { HealthNetwork, HealthReport, StripeView } from './ports.ts'
+import type { HealthNetwork, HealthReport, ShardPlace, StripeView } from './ports.ts'
 import { type StripeTable, withoutHost, withPlace } from './stripe-table.ts'
 
 const BUCKET_BYTES = DIGESTS_BYTES / DIGEST_BUCKETS
@@ -127,29 +127,36 @@ export class PeerInventories {
       const indexes = new Set((await inventories.of(view.pack)).map(({ index }) => index))
       const failure = inventories.failures().get(host)
       if (failure !== undefined) throw failure
-      isNews = (await this.takeOver(view, host, indexes)) || isNews
+      isNews = (await this.takeOver(view, host, { indexes, isOwn: false })) || isNews
     }
     return isNews
   }
 
-  /** Makes the record of one stripe say of `host` what it said itself. */
+  /**
+   * Makes the record of one stripe say of `host` what it said itself. What another host could not
+   * prove stays refuted although it is not listed any more: listing it again proves nothing.
+   */
   async takeOver(
     { vault, pack }: StripeView,
     host: string,
-    indexes: ReadonlySet<number>,
+    { indexes, isOwn }: { indexes: ReadonlySet<number>; isOwn: boolean },
   ): Promise<boolean> {
     const seenAt = this.#c.clock.now()
     let isNews = false
     await this.#c.table.change(vault, pack, (record) => {
       if (record === undefined) return undefined
-      const before = record.places.filter((place) => place.host === host)
+      const all = record.places.filter((place) => place.host === host)
+      const isRefuted = ({ index, refuted }: ShardPlace): boolean => refuted && !indexes.has(index)
+      const refuted = isOwn ? [] : all.filter(isRefuted)
+      const before = all.filter((place) => !refuted.includes(place))
       const { k, m } = record.code
       const valid = [...indexes].filter((index) => index < k + m)
       const isSame =
         before.length === valid.length && before.every(({ index }) => indexes.has(index))
       if (isSame) return undefined
       isNews = true
-      let after = withoutHost(record, host, indexes)
+      const kept = new Set([...indexes, ...refuted.map(({ index }) => index)])
+      let after = withoutHost(record, host, kept)
       for (const index of valid) {
         if (before.some((place) => place.index === index)) continue
         after = withPlace(after, { index, host, seenAt, refuted: false })

@@ -248,6 +248,23 @@ test('a refuted shard stays so although it is listed, until it is proved', async
   assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1'])
 })
 
+test('who could not prove a shard does not gain by listing it no longer, and then again', async () => {
+  const world = await World.of(2)
+  const [a, b] = world.hosts as [World['hosts'][0], World['hosts'][0]]
+  await put(a.store, 1, 0)
+  await put(b.store, 1, 1)
+  await a.whereabouts.refreshOwn()
+  await a.whereabouts.refresh({ signal })
+  const { pack } = stripe(1).descriptor
+  await a.whereabouts.refute({ vault: VAULT.publicKey, pack, index: 1, host: b.id })
+  const full = world.hosts[1] as World['hosts'][0]
+  world.hosts[1] = world.host(b.id, await memoryShardStore())
+  await a.whereabouts.refresh({ signal })
+  world.hosts[1] = full
+  await a.whereabouts.refresh({ signal })
+  assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1?'])
+})
+
 test('a receipt that is shown adds a place, one of a stranger or another shard does not', async () => {
   const world = await World.of(2)
   const [a] = world.hosts as [World['hosts'][0]]
