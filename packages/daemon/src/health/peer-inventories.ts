@@ -27,6 +27,8 @@ const DOUBT_BYTE = 0x3c
  * without end would hold whoever reads it.
  */
 const PAGES_MAX = 1000
+/** From so many buckets on, one pass over all stripes costs less than asking for each of them. */
+const SCAN_BUCKETS_MIN = 16
 
 export type PeerInventoriesComponents = {
   network: HealthNetwork
@@ -83,23 +85,40 @@ export class PeerInventories {
     signal: AbortSignal
   }): Promise<void> {
     const { host, vault, known, digests, signal } = o
+    const differing = differingBuckets(known, digests)
+    const used = differing.length > SCAN_BUCKETS_MIN ? await this.#usedBuckets(vault) : undefined
+    const read: { bucket: number; forgotten: number }[] = []
     let isNews = false
     try {
-      for (const bucket of differingBuckets(known, digests)) {
+      for (const bucket of differing) {
         const own = digests.subarray(bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES)
-        const before = this.#forgotten
+        const forgotten = this.#forgotten
         // Also that a host has nothing there is news, where it was not known before.
         isNews ||= isUnknown(known, bucket)
-        isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
-        // Kept at once: after a host that falls silent, the next time goes on from here. What was
-        // begun meanwhile may not have been looked for: then the bucket is read once more.
-        await this.#update(host, vault, (now) => {
-          if (before === this.#forgotten) now.set(own, bucket * BUCKET_BYTES)
-        })
+        if (used?.has(bucket) !== false) {
+          isNews = (await this.#readBucket({ host, vault, bucket, own, signal })) || isNews
+        }
+        read.push({ bucket, forgotten })
       }
     } finally {
+      // Also after a host that fell silent: the next time goes on from here. What was begun
+      // meanwhile may not have been looked for: then the bucket is read once more.
+      await this.#update(host, vault, (now) => {
+        for (const { bucket, forgotten } of read) {
+          if (forgotten !== this.#forgotten) continue
+          const at = bucket * BUCKET_BYTES
+          now.set(digests.subarray(at, at + BUCKET_BYTES), at)
+        }
+      })
       if (isNews) this.#c.changed(vault)
     }
+  }
+
+  /** Buckets in which there is a stripe of the vault. */
+  async #usedBuckets(vault: Uint8Array): Promise<ReadonlySet<number>> {
+    const used = new Set<number>()
+    for await (const { pack } of this.#c.table.of(vault)) used.add(pack[0] as number)
+    return used
   }
 
   /** Takes over what `host` lists of one bucket; whether anything differed. */
