@@ -1,6 +1,6 @@
 /** Which stripes need something: found from the whereabouts, and again when these change. */
 
-import { assessStripe, fromHex, placementMargin, toHex } from '@moyai/protocol'
+import { assessStripe, fromHex, isEndangered, placementMargin, toHex } from '@moyai/protocol'
 import type { Code, planRepair, StripeHealth } from '@moyai/protocol'
 
 import type { StripeView } from './ports.ts'
@@ -101,11 +101,11 @@ export class RepairNeeds {
     )
     let seen = 0
     const unasked = await this.#c.whereabouts.unasked?.(fromHex(vault))
-    const isOpen = ({ pack }: StripeView): boolean =>
-      unasked?.(pack).some((host) => this.#standings.of(host) === 'here') === true
+    const open = ({ pack }: StripeView): number =>
+      unasked?.(pack).filter((host) => this.#standings.of(host) === 'here').length ?? 0
     for await (const view of this.#c.whereabouts.stripes(fromHex(vault))) {
       signal.throwIfAborted()
-      if (this.note(view, isOpen(view))) stale.delete(stripeKey(view))
+      if (this.note(view, open(view))) stale.delete(stripeKey(view))
       if (++seen % SCAN_BATCH === 0) await this.#c.breathe()
     }
     for (const key of stale) {
@@ -115,17 +115,20 @@ export class RepairNeeds {
   }
 
   /**
-   * Puts a stripe where it belongs; false when it needs nothing. `isOpen`: a host that has not been
-   * asked yet may have what seems to be missing; only what has no margin does not wait for it.
+   * Puts a stripe where it belongs; false when it needs nothing. `open`: so many hosts have not been
+   * asked yet and may each have one of what seems to be missing; only what would have no margin
+   * even so does not wait for them.
    */
-  note(view: StripeView, isOpen = false): boolean {
+  note(view: StripeView, open = 0): boolean {
     const { pool, clock } = this.#c
     const key = stripeKey(view)
     const owner = pool.vaults().get(toHex(view.vault))
     const health = this.assess(view)
     const margin = this.#marginOf(view.code, owner)
     const found = this.#o.plan({ code: view.code, health, margin })
-    const need = isOpen && found?.endangered === false ? undefined : found
+    const hoped = Math.min(open, health.missing.length)
+    const waits = hoped > 0 && !isEndangered(view.code, health.sure + hoped)
+    const need = waits ? undefined : found
     if (need?.kind !== 'lost') this.lost.delete(key)
     if (need === undefined || need.kind === 'lost') this.queue.delete(key)
     if (need === undefined) return false
