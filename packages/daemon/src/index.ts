@@ -31,4 +31,12 @@ export {
   type NetworkOptions,
   type ShardClient,
 } from './net/index.ts'
+export type { PeerEvent } from './net/types.ts'
+export type * from './health/ports.ts'
+export { AuditReports, AuditService, Trust } from './health/audit/index.ts'
+export { ScrubService } from './health/scrub/index.ts'
+export { LivenessService } from './health/liveness-service.ts'
+export { RepairService, type RepairDecisions } from './health/repair-service.ts'
+export { SurplusService } from './health/surplus-service.ts'
+export { WhereaboutsService } from './health/whereabouts.ts'
 export { runDaemon, type DaemonOptions } from './daemon.ts'
