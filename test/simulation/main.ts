@@ -100,7 +100,7 @@ async function runAll(
           worker.once('error', reject)
           worker.postMessage(task)
           take(task, await promise)
-          worker.removeAllListeners()
+          worker.off('error', reject)
         }
       } finally {
         await worker.terminate()
