@@ -343,8 +343,6 @@ export class RepairService {
     job.abort(new MoyaiError('ABORTED', 'another host repairs this stripe'))
   }
 
-  // ---- doing it ---------------------------------------------------------------------------------
-
   async #run(entry: QueueEntry, signal: AbortSignal): Promise<void> {
     const { clock, pool, logger } = this.#c
     const { vault, pack, key } = entry
@@ -454,9 +452,8 @@ export class RepairService {
       signal,
     })
     this.#figures.shards += result.placed.length
-    if (owner === this.#c.pool.self) {
-      for (const shard of result.placed) await this.#o.onPlaced?.(vault, pack, shard)
-    }
+    const taken = owner === this.#c.pool.self ? result.placed : []
+    for (const shard of taken) await this.#o.onPlaced?.(vault, pack, shard)
     return result
   }
 
@@ -466,9 +463,9 @@ export class RepairService {
    */
   async #learn(envelope: Uint8Array): Promise<void> {
     const { pool, logger } = this.#c
-    const onPlaced = this.#o.onPlaced
-    const own = [...pool.vaults()].flatMap(([vault, owner]) => (owner === pool.self ? vault : []))
+    const { onPlaced } = this.#o
     // most are about vaults of others: no signature is verified for them
+    const own = [...pool.vaults()].flatMap(([vault, owner]) => (owner === pool.self ? vault : []))
     const bytes = Buffer.from(envelope.buffer, envelope.byteOffset, envelope.byteLength)
     const about = own.find((vault) => bytes.includes(fromHex(vault)))
     if (onPlaced === undefined || about === undefined) return

@@ -34,6 +34,7 @@ import type {
   StripeView,
   Whereabouts,
 } from './ports.ts'
+import { SilentHosts } from './silent-hosts.ts'
 import { StripeTable, withPlace } from './stripe-table.ts'
 
 type Shard = Parameters<Whereabouts['confirm']>[0]
@@ -62,7 +63,6 @@ const REFRESH_MS = 86_400_000
 const GATHER_MS = 15_000
 /** After a turn that failed. */
 const RETRY_MS = 60_000
-const RETRY_MS_MAX = 3_600_000
 /** Hosts that are asked at the same time. */
 const ASKED_AT_ONCE = 4
 /**
@@ -86,7 +86,7 @@ export class WhereaboutsService implements Whereabouts {
   readonly #listeners = new Set<(vault: string) => void>()
   readonly #opened = new Map<string, { envelope: Uint8Array; stripe: StripeDescriptor }>()
   /** Hosts that did not answer when they were asked last. */
-  readonly #silent = new Map<string, { waits: number; at: number }>()
+  readonly #silent = new SilentHosts()
   readonly #presumedLost = new Map<string, ReadonlySet<string>>()
   /** Hosts to ask, and vaults of this host's store to read, at the next turn. */
   readonly #hostsDue = new Set<string>()
@@ -287,11 +287,10 @@ export class WhereaboutsService implements Whereabouts {
     try {
       const report = await this.#peers.ask(host, either)
       this.#presumedLost.set(host, new Set(report.presumedLost))
-      this.#silent.delete(host)
+      this.#silent.answered(host)
     } catch (error) {
       if (signal.aborted) return
-      const waits = Math.min(RETRY_MS_MAX, 2 * (this.#silent.get(host)?.waits ?? RETRY_MS / 8))
-      this.#silent.set(host, { waits, at: clock.monotonic() + waits })
+      this.#silent.failed(host, clock.monotonic())
       logger.debug({ host, error: toMoyaiError(error).message }, 'inventory not read')
     } finally {
       done.abort()
@@ -316,9 +315,10 @@ export class WhereaboutsService implements Whereabouts {
           for (const host of network.connected()) this.#hostsDue.add(host)
         }
         await this.#turn(signal)
-        const next = Math.min(refreshAt, this.#silentDueAt())
+        const silentAt = this.#silent.nextAt((host) => network.isConnected(host))
+        const next = Math.min(refreshAt, silentAt)
         await this.#pause(next - clock.monotonic(), signal)
-        this.#askSilentAgain()
+        for (const host of this.#silent.due(clock.monotonic())) this.#hostsDue.add(host)
       } catch (error) {
         if (signal.aborted) return
         // Such as a disk that is not there: what was due is due still, and the disk may come back.
@@ -326,20 +326,6 @@ export class WhereaboutsService implements Whereabouts {
         await clock.sleep(RETRY_MS, signal).catch(() => undefined)
       }
     }
-  }
-
-  /** When a host that is connected and did not answer is to be asked again, monotonic ms. */
-  #silentDueAt(): number {
-    let at = Number.POSITIVE_INFINITY
-    for (const [host, silent] of this.#silent) {
-      if (this.#c.network.isConnected(host)) at = Math.min(at, silent.at)
-    }
-    return at
-  }
-
-  #askSilentAgain(): void {
-    const now = this.#c.clock.monotonic()
-    for (const [host, silent] of this.#silent) if (silent.at <= now) this.#hostsDue.add(host)
   }
 
   /** A host that was put out has nothing that counts. */

@@ -13,7 +13,6 @@ export type { ShardStoreOptions } from './disk-shard-store.ts'
 export { memoryShardStore } from './memory-shard-store.ts'
 export { LIST_ITEMS_MAX } from './shard-listing.ts'
 export { SurplusCopies, type SurplusOptions } from './surplus-copies.ts'
-export { KeyedLock } from './keyed-lock.ts'
 export { DurableFolders } from './durable-folders.ts'
 export { shardPath } from './shard-names.ts'
 export type {
