@@ -87,7 +87,6 @@ export class WhereaboutsService implements Whereabouts {
   readonly #opened = new Map<string, { envelope: Uint8Array; stripe: StripeDescriptor }>()
   /** Hosts that did not answer when they were asked last. */
   readonly #silent = new SilentHosts()
-  readonly #presumedLost = new Map<string, ReadonlySet<string>>()
   /** Hosts to ask, and vaults of this host's store to read, at the next turn. */
   readonly #hostsDue = new Set<string>()
   readonly #vaultsDue = new Set<string>()
@@ -175,14 +174,6 @@ export class WhereaboutsService implements Whereabouts {
   poolChanged(): void {
     this.#isPoolDue = true
     this.#wake()
-  }
-
-  /** Connected hosts (hex) that presumed `host` lost when they were last asked. */
-  presumedLostBy(host: string): string[] {
-    const { network } = this.#c
-    return [...this.#presumedLost].flatMap(([observer, lost]) =>
-      lost.has(host) && network.isConnected(observer) ? [observer] : [],
-    )
   }
 
   /**
@@ -285,8 +276,7 @@ export class WhereaboutsService implements Whereabouts {
       () => undefined,
     )
     try {
-      const report = await this.#peers.ask(host, either)
-      this.#presumedLost.set(host, new Set(report.presumedLost))
+      await this.#peers.ask(host, either)
       this.#silent.answered(host)
     } catch (error) {
       if (signal.aborted) return
