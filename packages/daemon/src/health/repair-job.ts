@@ -222,6 +222,11 @@ async function openTarget(
     if (await hasOther(c, job, { index, host })) return undefined
     const sink = new PutSink(beginPut(c, job, { index, host }))
     await sink.accepted
+    // Who could not prove it says that it has it: that is what it said before.
+    if (sink.isSettled && isRefuted(job, { index, host })) {
+      const { had } = await sink.answer
+      if (had && host !== c.pool.self) return undefined
+    }
     return sink
   } catch (error) {
     job.signal.throwIfAborted()
@@ -229,6 +234,12 @@ async function openTarget(
     c.logger.debug({ host, pack, error: textOf(error) }, 'no place for a shard')
     return undefined
   }
+}
+
+function isRefuted({ view }: RepairJob, shard: { index: number; host: string }): boolean {
+  return view.places.some(
+    ({ index, host, refuted }) => refuted && index === shard.index && host === shard.host,
+  )
 }
 
 function beginPut(
