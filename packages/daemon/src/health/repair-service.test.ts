@@ -156,7 +156,7 @@ test('a source that dies half-way is replaced by another where it was', async ()
 })
 
 test('a source that gives garbage is refuted, and harms nothing', async () => {
-  const w = world()
+  const w = world({ hosts: 12 })
   lose(w, 1)
   const [first, liar] = ranked(w) as [TestHost, TestHost]
   liar.spoil = (bytes) => bytes.map((byte) => byte ^ 1)
@@ -171,6 +171,27 @@ test('a source that gives garbage is refuted, and harms nothing', async () => {
   assert.ok(isFull(w))
   // the shard that it does not have is made again elsewhere, too
   assert.equal(service.stats().shards, 2)
+})
+
+test('who could not prove a shard does not get by with saying that it has it', async () => {
+  const w = world({ hosts: 12 })
+  const [first, liar] = ranked(w) as [TestHost, TestHost]
+  const { vault, pack } = w.stored.stripe
+  const [index] = defined(
+    [...w.pool.holders(w.stored)].find(([, hosts]) => hosts.includes(liar.id)),
+    'what the liar was given',
+  )
+  const service = w.pool.service(first, { stallMs: 0 })
+  w.pool.refuted.add(`${liar.id} ${toHex(vault)}/${toHex(pack)}.${index}`)
+  await turn(service)
+  await w.clock.advance(61_000)
+  await turn(service)
+  const holders = defined(w.pool.holders(w.stored).get(index), 'holders')
+  assert.ok(
+    holders.some((host) => host !== liar.id),
+    'an honest host has it now',
+  )
+  assert.equal(w.pool.refuted.size, 1, 'and the liar still has to prove it')
 })
 
 test('a host that refuses is replaced by another', async () => {
