@@ -3,7 +3,7 @@
  * `runDaemon`. Each takes shards and acknowledges them like an honest one.
  */
 
-import { GROUP_BYTES, groupHashes, toHex } from '@moyai/protocol'
+import { GROUP_BYTES, groupHashes } from '@moyai/protocol'
 import type { ShardId, ShardReader, ShardStore } from '@moyai/daemon'
 
 /** Where a liar gets the bytes of a group that it does not have; undefined when nowhere. */
@@ -69,12 +69,5 @@ export function proxyStore(store: ShardStore, fetch: FetchGroup): ShardStore {
   return readingThrough(
     store,
     async (bytes, { id, group }) => (await fetch(id, group)) ?? new Uint8Array(bytes.length),
-  )
-}
-
-/** Has thrown away the shards that `isGone` names, and still lists them. */
-export function forgetfulStore(store: ShardStore, isGone: (name: string) => boolean): ShardStore {
-  return readingThrough(store, async (bytes, { id }) =>
-    isGone(`${toHex(id.pack)}.${id.index}`) ? new Uint8Array(bytes.length) : bytes,
   )
 }

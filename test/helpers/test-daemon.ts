@@ -1,23 +1,17 @@
 /**
  * A real daemon in a process of its own, as `moyai daemon` runs it, with what only tests may change:
- * audits soon after the start, and a store that lies. `TEST_STORE` is `honest`, `leaf-zero`,
- * `garbage` or `forgetful`.
+ * audits soon after the start, and a store that lies. `TEST_STORE` is `honest`, `leaf-zero`
+ * or `garbage`.
  */
 
 import { runDaemon, type ShardStore } from '@moyai/daemon'
 
-import { forgetfulStore, garbageStore, leafZeroStore } from './evil-store.ts'
-
-/** The other half of what it took is gone, and it does not say so. */
-function isGone(name: string): boolean {
-  return Number.parseInt(name.slice(0, 2), 16) % 2 === 0
-}
+import { garbageStore, leafZeroStore } from './evil-store.ts'
 
 const STORES: Record<string, (store: ShardStore) => ShardStore> = {
   honest: (store) => store,
   'leaf-zero': leafZeroStore,
   garbage: garbageStore,
-  forgetful: (store) => forgetfulStore(store, isGone),
 }
 
 const wrapStore = STORES[process.env['TEST_STORE'] ?? 'honest']
