@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 
 import type { ClusterHost } from '@moyai/cli/cluster'
 import { compareFolders } from '@moyai/cli/compare'
@@ -20,8 +21,20 @@ import {
   swap,
 } from '../helpers/shard-files.ts'
 
+const PROGRAM = fileURLToPath(new URL('../helpers/test-daemon.ts', import.meta.url))
+
+/** Starts them anew as daemons that leave damage as it is, and know of none. */
+async function restart(hosts: readonly ClusterHost[]): Promise<void> {
+  for (const host of hosts) {
+    await host.stop()
+    await host.start({ program: PROGRAM, env: { TEST_HEALS: 'no' } })
+  }
+}
+
 test('damaged, cut, missing, swapped and emptied shards', async (t) => {
   const { cluster, folder } = await startCluster(t)
+  await restart(cluster.hosts)
+  await cluster.connected()
   const owner = cluster.host('osaka-1')
   const source = join(folder, 'office')
   await makeTree(source)
@@ -122,6 +135,8 @@ test('damaged, cut, missing, swapped and emptied shards', async (t) => {
         assert.equal(summary.stripes.unrecoverable, 0)
       }
       for (const { from, to } of saved) await copyFile(from, to)
+      await restart(holders)
+      await cluster.connected()
       assert.equal((await check()).code, 0, 'healed by putting the files back')
     })
   }

@@ -68,6 +68,8 @@ export type DaemonOptions = {
   wrapStore?: (store: ShardStore) => ShardStore
   /** For tests alone: audits sooner, and more often. */
   audit?: AuditOptions
+  /** For tests alone: false leaves damage as it is, to be looked at. */
+  heals?: boolean
   /** Called once, when everything is up and the control socket answers. */
   onReady: (ready: { host: string; addresses: string[]; control: string }) => void
 }
@@ -274,6 +276,7 @@ async function vaultServices(base: Base, pool: Pool): Promise<VaultServices> {
     {
       surplusWaitMs: home.config.storage.surplusAfterMs,
       audit: { ...home.config.audit, ...base.options.audit },
+      heals: base.options.heals ?? true,
       bytesPerSecond: () => repairRate(bandwidth.upload.rate),
     },
     {

@@ -34,6 +34,8 @@ export type HealthOptions = {
   /** How long a surplus copy stays, ms. */
   surplusWaitMs: number
   audit: AuditOptions
+  /** Whether what is missing or damaged is made again by itself. */
+  heals: boolean
   /** Bytes per second of repairs that can wait; absent: a default. */
   bytesPerSecond?: () => number
 }
@@ -74,6 +76,7 @@ export class HealthServices {
   readonly #trust: Trust
   readonly #reports: AuditReports
   readonly #c: HealthComponents
+  readonly #heals: boolean
   #isStopping = false
   #undamage: () => void = () => undefined
   /** One after the other: a dying disk must not start hundreds of repairs at once. */
@@ -98,6 +101,7 @@ export class HealthServices {
   ) {
     this.#c = components
     this.#trust = trust
+    this.#heals = options.heals
     this.#reports = reports
     const { pool, shards: store, database, clock, random, logger, owned, signer } = components
     const network = healthNetwork(components.network)
@@ -139,11 +143,13 @@ export class HealthServices {
 
   async start(): Promise<void> {
     await this.liveness.start()
-    this.#undamage = this.#c.shards.onDamage((shard) => {
-      this.#mending = this.#mending.then(() => this.#mend(shard))
-    })
     this.whereabouts.start()
-    this.repair.start()
+    if (this.#heals) {
+      this.#undamage = this.#c.shards.onDamage((shard) => {
+        this.#mending = this.#mending.then(() => this.#mend(shard))
+      })
+      this.repair.start()
+    }
     this.#surplus.start()
     this.#learner.start()
     this.#audit.start()
