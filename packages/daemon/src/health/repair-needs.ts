@@ -100,12 +100,16 @@ export class RepairNeeds {
       [...this.queue.keys(), ...this.lost.keys()].filter((key) => key.startsWith(vault)),
     )
     let seen = 0
-    const unasked = await this.#c.whereabouts.unasked?.(fromHex(vault))
-    const open = ({ pack }: StripeView): number =>
-      unasked?.(pack).filter((host) => this.#standings.of(host) === 'here').length ?? 0
+    // Most stripes are whole, and of those nobody need be asked.
+    let unasked: ((pack: Uint8Array) => string[]) | undefined
+    const open = async (view: StripeView): Promise<number> => {
+      if (this.assess(view).missing.length === 0) return 0
+      unasked ??= (await this.#c.whereabouts.unasked?.(fromHex(vault))) ?? (() => [])
+      return unasked(view.pack).filter((host) => this.#standings.of(host) === 'here').length
+    }
     for await (const view of this.#c.whereabouts.stripes(fromHex(vault))) {
       signal.throwIfAborted()
-      if (this.note(view, open(view))) stale.delete(stripeKey(view))
+      if (this.note(view, await open(view))) stale.delete(stripeKey(view))
       if (++seen % SCAN_BATCH === 0) await this.#c.breathe()
     }
     for (const key of stale) {
