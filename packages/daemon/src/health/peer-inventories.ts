@@ -29,6 +29,8 @@ const DOUBT_BYTE = 0x3c
 const PAGES_MAX = 1000
 /** From so many buckets on, one pass over all stripes costs less than asking for each of them. */
 const SCAN_BUCKETS_MIN = 16
+/** Digests of hosts and vaults in memory, a few hundred bytes each with their names. */
+const SUMMARIES_MAX = 32_768
 
 export type PeerInventoriesComponents = {
   network: HealthNetwork
@@ -44,6 +46,8 @@ export class PeerInventories {
   readonly #c: PeerInventoriesComponents
   readonly #digests: Table
   readonly #lock = new KeyedLock()
+  /** Digest of the digests that are known, by host and vault: mostly nothing else is needed. */
+  readonly #summaries = new Map<string, Uint8Array>()
   /** Counts changes that a reading under way must not undo. */
   #forgotten = 0
 
@@ -58,9 +62,10 @@ export class PeerInventories {
     const report = await network.ask(host, signal)
     const said = new Map(report.inventories.map(({ vault, digest }) => [toHex(vault), digest]))
     for (const vault of await this.#c.table.vaults()) {
-      const known = await this.#knownDigests(host, vault)
       const digest = said.get(toHex(vault))
-      if (digest !== undefined && equalBytes(digestOf(known), digest)) continue
+      const summary = await this.#summaryOf(host, vault)
+      if (equalBytes(summary, digest ?? NOTHING_DIGEST)) continue
+      const known = await this.#knownDigests(host, vault)
       const digests =
         digest === undefined
           ? new Uint8Array(DIGESTS_BYTES)
@@ -69,6 +74,19 @@ export class PeerInventories {
       await this.#readBuckets({ host, vault, known, digests, signal })
     }
     return report
+  }
+
+  /** `digestOf` what is known. */
+  async #summaryOf(host: string, vault: Uint8Array): Promise<Uint8Array> {
+    const key = toHex(concatBytes(fromHex(host), vault))
+    const before = this.#summaries.get(key)
+    if (before !== undefined) return before
+    return this.#lock.run(key, async () => {
+      const summary = digestOf(await this.#knownDigests(host, vault))
+      if (this.#summaries.size >= SUMMARIES_MAX) this.#summaries.clear()
+      this.#summaries.set(key, summary)
+      return summary
+    })
   }
 
   async #knownDigests(host: string, vault: Uint8Array): Promise<Uint8Array> {
@@ -227,9 +245,11 @@ export class PeerInventories {
     change: (known: Uint8Array) => void,
   ): Promise<void> {
     const key = concatBytes(fromHex(host), vault)
-    await this.#lock.run(toHex(key), async () => {
+    const name = toHex(key)
+    await this.#lock.run(name, async () => {
       const known = await this.#knownDigests(host, vault)
       change(known)
+      this.#summaries.delete(name)
       await this.#digests.put(key, known)
     })
   }
@@ -244,3 +264,6 @@ function isUnknown(known: Uint8Array, bucket: number): boolean {
 export function digestOf(digests: Uint8Array): Uint8Array {
   return blake3(digests).slice(0, 16)
 }
+
+/** `digestOf` a vault of which a host has nothing. */
+const NOTHING_DIGEST = digestOf(new Uint8Array(DIGESTS_BYTES))
