@@ -21,6 +21,9 @@ import { simCodec } from './stripes.ts'
 /** Salts that open packs: nobody reads here. */
 const NO_SALT = new Uint8Array(32)
 
+/** One for all: a stack for each costs more than most of what it ends. */
+const OFF = new MoyaiError('ABORTED', 'the host is switched off')
+
 const SILENT = {
   debug: () => undefined,
   info: () => undefined,
@@ -139,7 +142,7 @@ export function daemonServices(parts: ServiceParts): Services {
       owner = ownerLoop({ world, host, network, signal: stopping.signal })
     },
     async stop() {
-      stopping.abort()
+      stopping.abort(OFF)
       if (running !== undefined) {
         const { liveness, whereabouts, repair, surplus, audits, scrub } = running
         await scrub.stop()

@@ -23,6 +23,7 @@ import {
 } from '@moyai/protocol'
 
 import type { KeyedLock } from '../shard-store/keyed-lock.ts'
+import { ENOUGH } from './enough.ts'
 import type { HealthNews, LivenessView, StripeView, TrustView } from './ports.ts'
 import { RepairClaims, stripeKey } from './repair-claims.ts'
 import { repairStripe } from './repair-job.ts'
@@ -269,7 +270,7 @@ export class RepairService {
   }
 
   #wakeUp(): void {
-    this.#wake.abort()
+    this.#wake.abort(ENOUGH)
   }
 
   // ---- whose turn -------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import type { Logger } from '../logger.ts'
 import type { ShardStore } from '../shard-store/index.ts'
 import { KeyedLock } from '../shard-store/keyed-lock.ts'
 import { type OwnedStripes, OwnStripes } from './own-stripes.ts'
+import { ENOUGH } from './enough.ts'
 import { digestOf, PeerInventories } from './peer-inventories.ts'
 import type {
   HealthNetwork,
@@ -283,7 +284,7 @@ export class WhereaboutsService implements Whereabouts {
       this.#silent.failed(host, clock.monotonic())
       logger.debug({ host, error: toMoyaiError(error).message }, 'inventory not read')
     } finally {
-      done.abort()
+      done.abort(ENOUGH)
       await late
     }
   }
@@ -332,8 +333,8 @@ export class WhereaboutsService implements Whereabouts {
   async #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.#c
     const wake = new AbortController()
-    this.#wake = () => wake.abort()
-    if (this.#hostsDue.size > 0 || this.#vaultsDue.size > 0 || this.#isPoolDue) wake.abort()
+    this.#wake = () => wake.abort(ENOUGH)
+    if (this.#hostsDue.size > 0 || this.#vaultsDue.size > 0 || this.#isPoolDue) wake.abort(ENOUGH)
     this.#isPoolDue = false
     const either = AbortSignal.any([signal, wake.signal])
     await clock.sleep(milliseconds, either).catch(() => undefined)

@@ -40,6 +40,7 @@ import {
   writeVaultAudit,
 } from './audit-state.ts'
 import { AuditVerdicts } from './audit-verdicts.ts'
+import { ENOUGH } from '../enough.ts'
 import { learnReports } from './learn-reports.ts'
 import type { HealthNetwork, HealthPool, LivenessView, StripeView, Whereabouts } from '../ports.ts'
 import type { Trust } from './trust.ts'
@@ -377,7 +378,7 @@ export class AuditService {
     const done = new AbortController()
     const signal = AbortSignal.any([pass.signal, done.signal])
     const late = clock.sleep(ANSWER_MS_MAX, signal).then(
-      () => done.abort(),
+      () => done.abort(ENOUGH),
       () => undefined,
     )
     try {
@@ -389,7 +390,7 @@ export class AuditService {
       // Busy, off, its disk not mounted, another version: no answer says nothing of its shards.
       return undefined
     } finally {
-      done.abort()
+      done.abort(ENOUGH)
       await late
     }
   }

@@ -1,0 +1,9 @@
+/** Why a wait ended before its time: what was waited for came. */
+
+import { MoyaiError } from '@moyai/protocol'
+
+/**
+ * Reason of `abort` for waits that are part of every request and every pass. One for all: without a
+ * reason the runtime makes an error and its stack each time, which costs more than the wait does.
+ */
+export const ENOUGH: MoyaiError = new MoyaiError('ABORTED', 'what was waited for came')
