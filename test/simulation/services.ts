@@ -89,6 +89,7 @@ async function begin(parts: ServiceParts): Promise<Running> {
     database,
     clock,
     pool,
+    openReport: world.openReport,
     onReport: (report) => trust.hear(report),
   })
   const liveness = new LivenessService({}, { ...base, database })

@@ -9,6 +9,7 @@ import { SimHost, SimPool, type HostLabels, type MakeServices, type Services } f
 import type { Invariants } from './invariants.ts'
 import { Journal } from './journal.ts'
 import { SimNetwork } from './network.ts'
+import { openingOnce } from './reports.ts'
 import { closedDays, drawHabits, runsAt, type MachineKind } from './schedule.ts'
 import { SHARD_BYTES, SimVault } from './stripes.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, VirtualTime } from './time.ts'
@@ -82,6 +83,7 @@ export class World {
   invariants: Invariants | undefined
   /** How long stores keep surplus copies. */
   readonly trimWaitMs: number
+  readonly openReport: ReturnType<typeof openingOnce> = openingOnce()
   /** Nominal bytes of shards moved over the network. */
   readonly traffic = { get: 0, put: 0 }
   readonly #closed: ReadonlySet<number>[]
