@@ -18,6 +18,9 @@ export type RecordChange = (record: StripeRecord | undefined) => StripeRecord | 
 export class StripeTable {
   readonly #table: Table
   readonly #lock = new KeyedLock()
+  /** What `vaults` found, until a stripe comes or goes; `#changes` counts these. */
+  #vaults: readonly Uint8Array[] | undefined
+  #changes = 0
 
   constructor(database: Database) {
     this.#table = database.table('whereabouts', { cache: true })
@@ -40,6 +43,14 @@ export class StripeTable {
 
   /** Vaults of which there is a stripe. */
   async vaults(): Promise<Uint8Array[]> {
+    if (this.#vaults !== undefined) return [...this.#vaults]
+    const changes = this.#changes
+    const vaults = await this.#findVaults()
+    if (changes === this.#changes) this.#vaults = vaults
+    return [...vaults]
+  }
+
+  async #findVaults(): Promise<Uint8Array[]> {
     const vaults: Uint8Array[] = []
     let after: Uint8Array = new Uint8Array(0)
     for (;;) {
@@ -56,15 +67,23 @@ export class StripeTable {
   async change(vault: Uint8Array, pack: Uint8Array, change: RecordChange): Promise<boolean> {
     const key = concatBytes(vault, pack)
     return this.#lock.run(toHex(key), async () => {
-      const after = change(await this.#read(key))
+      const before = await this.#read(key)
+      const after = change(before)
       if (after === undefined) return false
       await this.#table.put(key, encodeRecord(after))
+      if (before === undefined) this.#cameOrWent()
       return true
     })
   }
 
   async remove(vault: Uint8Array, pack: Uint8Array): Promise<void> {
     await this.#table.del(concatBytes(vault, pack))
+    this.#cameOrWent()
+  }
+
+  #cameOrWent(): void {
+    this.#changes++
+    this.#vaults = undefined
   }
 
   /** Removes all places at `hosts` (hex) from a vault's records; whether there was one. */
