@@ -102,14 +102,15 @@ export class RepairNeeds {
     let seen = 0
     // Most stripes are whole, and of those nobody need be asked.
     let unasked: ((pack: Uint8Array) => string[]) | undefined
-    const open = async (view: StripeView): Promise<number> => {
-      if (this.assess(view).missing.length === 0) return 0
+    const open = async (view: StripeView, health: StripeHealth): Promise<number> => {
+      if (health.missing.length === 0) return 0
       unasked ??= (await this.#c.whereabouts.unasked?.(fromHex(vault))) ?? (() => [])
       return unasked(view.pack).filter((host) => this.#standings.of(host) === 'here').length
     }
     for await (const view of this.#c.whereabouts.stripes(fromHex(vault))) {
       signal.throwIfAborted()
-      if (this.note(view, await open(view))) stale.delete(stripeKey(view))
+      const health = this.assess(view)
+      if (this.note(view, { open: await open(view, health), health })) stale.delete(stripeKey(view))
       if (++seen % SCAN_BATCH === 0) await this.#c.breathe()
     }
     for (const key of stale) {
@@ -123,12 +124,13 @@ export class RepairNeeds {
    * asked yet and may each have one of what seems to be missing; only what would have no margin
    * even so does not wait for them.
    */
-  note(view: StripeView, open = 0): boolean {
+  note(view: StripeView, o: { open?: number; health?: StripeHealth } = {}): boolean {
     const { pool, clock } = this.#c
     const key = stripeKey(view)
     const owner = pool.vaults().get(toHex(view.vault))
-    const health = this.assess(view)
-    const margin = this.#marginOf(view.code, owner)
+    const { open = 0, health = this.assess(view) } = o
+    // Whether one missing shard can wait is all that the margin decides.
+    const margin = health.missing.length === 1 ? this.#marginOf(view.code, owner) : 0
     const found = this.#o.plan({ code: view.code, health, margin })
     const hoped = Math.min(open, health.missing.length)
     const waits = hoped > 0 && !isEndangered(view.code, health.sure + hoped)
