@@ -107,7 +107,7 @@ class SimTable implements Table {
     return this.#owner.batch([this.deleting(key)])
   }
 
-  #names(o: Range): readonly string[] {
+  #names(o: IterateOptions): readonly string[] {
     const order = this.entries.ordered()
     let low = 0
     let high = order.length
@@ -115,15 +115,15 @@ class SimTable implements Table {
     if (o.gt !== undefined) low = Math.max(low, position(order, text(o.gt), true))
     if (o.lte !== undefined) high = Math.min(high, position(order, text(o.lte), true))
     if (o.lt !== undefined) high = Math.min(high, position(order, text(o.lt), false))
-    return order.slice(low, Math.max(low, high))
+    if (high <= low) return []
+    const limit = o.limit !== undefined && o.limit >= 0 ? o.limit : high - low
+    if (o.reverse === true) return order.slice(Math.max(low, high - limit), high).toReversed()
+    return order.slice(low, Math.min(high, low + limit))
   }
 
   async *iterate(o: IterateOptions = {}): AsyncIterableIterator<[Uint8Array, Uint8Array]> {
     this.#owner.check()
-    let names = this.#names(o)
-    if (o.reverse === true) names = names.toReversed()
-    if (o.limit !== undefined && o.limit >= 0) names = names.slice(0, o.limit)
-    const found = names.map((name) => this.entries.byKey.get(name) as Entry)
+    const found = this.#names(o).map((name) => this.entries.byKey.get(name) as Entry)
     for (const { key, value } of found) {
       this.#owner.check()
       yield [key.slice(), value.slice()]

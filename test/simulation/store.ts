@@ -88,6 +88,7 @@ export class SimStore implements ShardStore {
   #digests = this.#newDigests()
   #markers: Promise<SurplusCopies> | undefined
   #order: string[] | undefined
+  #vaults: readonly Uint8Array[] | undefined
   #used = 0
   lie: Lie | undefined
   /** It was not stopped when it was last used. */
@@ -201,8 +202,8 @@ export class SimStore implements ShardStore {
 
   async vaults(): Promise<Uint8Array[]> {
     this.#check()
-    const vaults = new Set([...this.#held.keys()].map((name) => name.slice(0, 64)))
-    return [...vaults].sort().map(fromHex)
+    this.#vaults ??= [...new Set(this.#ordered().map((name) => name.slice(0, 64)))].map(fromHex)
+    return this.#vaults.map((vault) => vault.slice())
   }
 
   async digests(vault: Uint8Array): Promise<Uint8Array> {
@@ -346,7 +347,7 @@ export class SimStore implements ShardStore {
     this.#held.set(held.name, held)
     this.#byPath.set(held.path, held)
     if (isNew) {
-      this.#order = undefined
+      this.#order = this.#vaults = undefined
       this.#used += lengthOf(stripe)
     }
     if (!isListed) this.#digests.changed(id)
@@ -443,7 +444,7 @@ export class SimStore implements ShardStore {
   #remove(held: Held, why: string): void {
     this.#held.delete(held.name)
     this.#byPath.delete(held.path)
-    this.#order = undefined
+    this.#order = this.#vaults = undefined
     this.#used -= lengthOf(held.stripe)
     if (!held.known) this.#digests.changed({ ...held.stripe.descriptor, index: held.shard.index })
     this.#gone(held, why)
