@@ -1,4 +1,4 @@
-/** Why a wait ended before its time: what was waited for came. */
+/** Why waits and requests end before their time. */
 
 import { MoyaiError } from '@moyai/protocol'
 
@@ -7,3 +7,6 @@ import { MoyaiError } from '@moyai/protocol'
  * reason the runtime makes an error and its stack each time, which costs more than the wait does.
  */
 export const ENOUGH: MoyaiError = new MoyaiError('ABORTED', 'what was waited for came')
+
+/** Reason of `abort` for all that a service has under way when it is stopped. */
+export const STOPPING: MoyaiError = new MoyaiError('ABORTED', 'the daemon is stopping')

@@ -24,6 +24,7 @@ import {
 
 import type { Database, Table } from '../database/index.ts'
 import type { Logger } from '../logger.ts'
+import { STOPPING } from './enough.ts'
 import { livenessForgotten, livenessNotSaved } from './liveness-events.ts'
 import { decodeLiveness, encodeLiveness } from './liveness-record.ts'
 import type { HealthNetwork, HealthPool, HostState, LivenessView, SaidAbsence } from './ports.ts'
@@ -127,7 +128,7 @@ export class LivenessService implements LivenessView {
 
   async stop(): Promise<void> {
     for (const unlisten of this.#unlisten) unlisten()
-    this.#stop.abort()
+    this.#stop.abort(STOPPING)
     const wasRunning = this.#running !== undefined
     await this.#running
     if (wasRunning) await this.#save()

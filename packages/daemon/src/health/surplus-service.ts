@@ -31,6 +31,7 @@ import type {
 
 import type { Logger } from '../logger.ts'
 import type { ShardId, ShardReader, ShardStore } from '../shard-store/index.ts'
+import { STOPPING } from './enough.ts'
 import type {
   HealthNetwork,
   HealthPool,
@@ -118,7 +119,7 @@ export class SurplusService {
 
   /** Resolves when nothing is under way any more. */
   async stop(): Promise<void> {
-    this.#stopping.abort()
+    this.#stopping.abort(STOPPING)
     this.#unsubscribe?.()
     await this.#running
   }

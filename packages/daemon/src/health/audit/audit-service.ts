@@ -40,7 +40,7 @@ import {
   writeVaultAudit,
 } from './audit-state.ts'
 import { AuditVerdicts } from './audit-verdicts.ts'
-import { ENOUGH } from '../enough.ts'
+import { ENOUGH, STOPPING } from '../enough.ts'
 import { learnReports } from './learn-reports.ts'
 import type { HealthNetwork, HealthPool, LivenessView, StripeView, Whereabouts } from '../ports.ts'
 import type { Trust } from './trust.ts'
@@ -121,7 +121,7 @@ export class AuditService {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort()
+    this.#stop.abort(STOPPING)
     await this.#running
   }
 

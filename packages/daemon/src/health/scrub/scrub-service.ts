@@ -22,6 +22,7 @@ import {
 import type { Database, Table } from '../../database/index.ts'
 import type { Logger } from '../../logger.ts'
 import type { ShardItem, ShardStore } from '../../shard-store/index.ts'
+import { STOPPING } from '../enough.ts'
 
 const DAY_MS = 86_400_000
 /** A turn reads this part of a round: 12 a day keep each below some minutes even of 10 TB. */
@@ -120,7 +121,7 @@ export class ScrubService {
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort()
+    this.#stop.abort(STOPPING)
     await this.#running
   }
 
