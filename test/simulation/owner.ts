@@ -85,7 +85,12 @@ async function settle(o: {
       const payload = async function* (): AsyncGenerator<Uint8Array> {
         yield shard.bytes
       }
-      const { envelope } = stripe
+      const { envelope, descriptor } = stripe
+      const { vault, pack } = descriptor
+      const held = await network.shards(id).stat({ vault, pack, signal })
+      // Repaired there meanwhile, by a host that has a shard of it already.
+      for (const one of held) if (!placed.has(one.index)) placed.set(one.index, id)
+      if (held.some((one) => one.index !== index)) continue
       const { receipt } = await network.shards(id).put({ envelope, index, payload, signal })
       placed.set(index, toHex(openReceipt(receipt).host))
     } catch {
