@@ -31,9 +31,19 @@ export async function openMarkers(shards: MarkedShards): Promise<SurplusCopies> 
   const inner = new SimulatedDisk()
   await inner.makeDirectory(ROOT)
   const shardOf = (path: string): string => path.slice(ROOT.length + 1)
+  // Shards are in no folder here; their markers are in the folders that a store has made for them.
+  const makeParents = async (path: string): Promise<void> => {
+    const parts = path.split('/').slice(1, -1)
+    for (let i = 1; i <= parts.length; i++) {
+      await inner.makeDirectory(`/${parts.slice(0, i).join('/')}`)
+    }
+  }
   const disk: Disk = {
     open: (...args) => inner.open(...args),
-    rename: (from, to) => inner.rename(from, to),
+    rename: async (from, to) => {
+      await makeParents(to)
+      await inner.rename(from, to)
+    },
     makeDirectory: (path) => inner.makeDirectory(path),
     list: (path) => inner.list(path),
     freeBytes: () => inner.freeBytes(),

@@ -28,3 +28,12 @@ test('repairs that ignore the caps of sites and organisations are found out', as
   const broken = await runDaemonSeed({ ...task, mutation: 'cap' })
   assert.equal(broken.violation?.invariant, 'caps')
 })
+
+test('copies too many go, and a store that does not wait with them is found out', async () => {
+  const task: Task = { ...SMALL, hosts: 10, years: 0.2 }
+  const whole = await runDaemonSeed({ ...task, seed: '0x11' })
+  assert.equal(whole.violation?.text, undefined)
+  assert.ok((whole.counts['trimmed'] ?? 0) > 0)
+  const broken = await runDaemonSeed({ ...task, seed: '0x10', mutation: 'release' })
+  assert.equal(broken.violation?.invariant, 'surplus-waits')
+})
