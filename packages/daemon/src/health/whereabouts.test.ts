@@ -70,6 +70,8 @@ class World {
   onList: (host: string) => void = () => undefined
   asked = 0
   listed = 0
+  /** Who was told something, in order. */
+  readonly told: string[] = []
 
   static async of(count: number): Promise<World> {
     const world = new World()
@@ -153,7 +155,7 @@ class World {
         return { now: this.clock.now(), inventories, presumedLost: [], audits: [] }
       },
       audits: async () => [],
-      tell: async () => undefined,
+      tell: async (host) => void this.told.push(host),
     }
   }
 }
@@ -246,6 +248,17 @@ test('a refuted shard stays so although it is listed, until it is proved', async
   assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1?'])
   await a.whereabouts.confirm(shard)
   assert.deepEqual(await placesAt(world, 0, 1), ['0@0', '1@1'])
+})
+
+test('every host is told once that this one started: it may not have seen it go', async () => {
+  const world = await World.of(3)
+  const [a, b, c] = world.hosts as [World['hosts'][0], World['hosts'][0], World['hosts'][0]]
+  await put(a.store, 1, 0)
+  await a.whereabouts.refreshOwn()
+  for (let i = 0; i < 3; i++) {
+    for (const { id: host } of [b, c]) await a.whereabouts.refresh({ host, signal })
+  }
+  assert.deepEqual(world.told, [b.id, c.id])
 })
 
 test('who could not prove a shard does not gain by listing it no longer, and then again', async () => {

@@ -12,7 +12,6 @@ import {
   fromHex,
   MoyaiError,
   openReceipt,
-  openStripe,
   toHex,
   toMoyaiError,
   type Clock,
@@ -25,6 +24,7 @@ import type { ShardStore } from '../shard-store/index.ts'
 import { KeyedLock } from '../shard-store/keyed-lock.ts'
 import { type OwnedStripes, OwnStripes } from './own-stripes.ts'
 import { ENOUGH } from './enough.ts'
+import { OpenedStripes } from './opened-stripes.ts'
 import { digestOf, PeerInventories } from './peer-inventories.ts'
 import type {
   HealthNetwork,
@@ -72,8 +72,6 @@ const ASKED_AT_ONCE = 4
 const ASK_MS = 600_000
 /** Messages with receipts that wait to be checked, of 48 at most each: 64 repaired stripes. */
 const NEWS_TAKEN_MAX = 64
-/** Descriptors kept opened: verifying a signature costs a tenth of a millisecond. */
-const OPENED_MAX = 1024
 
 /** See the head of this file. */
 export class WhereaboutsService implements Whereabouts {
@@ -85,9 +83,11 @@ export class WhereaboutsService implements Whereabouts {
   readonly #gatherMs: number
   readonly #stop = new AbortController()
   readonly #listeners = new Set<(vault: string) => void>()
-  readonly #opened = new Map<string, { envelope: Uint8Array; stripe: StripeDescriptor }>()
+  readonly #opened = new OpenedStripes()
   /** Hosts that did not answer when they were asked last. */
   readonly #silent = new SilentHosts()
+  /** Hosts that were told of this host's start. */
+  readonly #greeted = new Set<string>()
   /** Hosts to ask, and vaults of this host's store to read, at the next turn. */
   readonly #hostsDue = new Set<string>()
   readonly #vaultsDue = new Set<string>()
@@ -111,7 +111,7 @@ export class WhereaboutsService implements Whereabouts {
     const changed = (vault: Uint8Array): void => this.#changed(vault)
     this.#peers = new PeerInventories({ network, table, database, clock, changed })
     const open = (vault: Uint8Array, pack: Uint8Array, envelope: Uint8Array): StripeDescriptor =>
-      this.#open(vault, pack, envelope).stripe
+      this.#opened.open(vault, pack, envelope).stripe
     const peers = this.#peers
     this.#own = new OwnStripes({ pool, store, owned, table, peers, clock, open, changed })
     this.#refreshMs = options.refreshMs ?? REFRESH_MS
@@ -207,23 +207,22 @@ export class WhereaboutsService implements Whereabouts {
     pack: Uint8Array,
     signal: AbortSignal,
   ): Promise<{ envelope: Uint8Array; stripe: StripeDescriptor }> {
-    const key = toHex(pack)
-    const known = this.#opened.get(key)
-    if (known !== undefined && equalBytes(known.stripe.vault, vault)) return known
+    const known = this.#opened.get(vault, pack)
+    if (known !== undefined) return known
     const { owned, store, pool, network } = this.#c
     if (owned !== undefined && equalBytes(owned.vault, vault)) {
       const record = await owned.index.stripe(pack)
-      if (record !== undefined) return this.#open(vault, pack, record.envelope)
+      if (record !== undefined) return this.#opened.open(vault, pack, record.envelope)
     }
     for (const { envelope } of await store.stat({ vault, pack })) {
-      return this.#open(vault, pack, envelope)
+      return this.#opened.open(vault, pack, envelope)
     }
     const view = await this.stripe(vault, pack)
     for (const { host } of view?.places ?? []) {
       if (host === pool.self || !network.isConnected(host)) continue
       try {
         const [first] = await network.shards(host).stat({ vault, pack, signal })
-        if (first !== undefined) return this.#open(vault, pack, first.envelope)
+        if (first !== undefined) return this.#opened.open(vault, pack, first.envelope)
       } catch (error) {
         // Another holder has it, too.
         signal.throwIfAborted()
@@ -279,6 +278,7 @@ export class WhereaboutsService implements Whereabouts {
     try {
       await this.#peers.ask(host, either)
       this.#silent.answered(host)
+      await this.#greet(host, either)
     } catch (error) {
       if (signal.aborted) return
       this.#silent.failed(host, clock.monotonic())
@@ -287,6 +287,14 @@ export class WhereaboutsService implements Whereabouts {
       done.abort(ENOUGH)
       await late
     }
+  }
+
+  /** Who did not notice that this host was away for a moment asks it again because of this. */
+  async #greet(host: string, signal: AbortSignal): Promise<void> {
+    const some = this.#c.owned?.vault ?? (await this.vaults())[0]
+    if (some === undefined || this.#greeted.has(host)) return
+    await this.#c.network.tell(host, { changed: [some] }, signal)
+    this.#greeted.add(host)
   }
 
   #due(host: string): void {
@@ -407,22 +415,6 @@ export class WhereaboutsService implements Whereabouts {
     } finally {
       resolve()
     }
-  }
-
-  #open(
-    vault: Uint8Array,
-    pack: Uint8Array,
-    envelope: Uint8Array,
-  ): { envelope: Uint8Array; stripe: StripeDescriptor } {
-    const stripe = openStripe(envelope)
-    if (!equalBytes(stripe.vault, vault) || !equalBytes(stripe.pack, pack)) {
-      throw new MoyaiError('HOST_REFUSED', 'a descriptor of another stripe was given')
-    }
-    const opened = { envelope, stripe }
-    const [oldest] = this.#opened.keys()
-    if (this.#opened.size >= OPENED_MAX && oldest !== undefined) this.#opened.delete(oldest)
-    this.#opened.set(toHex(pack), opened)
-    return opened
   }
 
   async #place(shard: Shard, { refuted }: { refuted: boolean }): Promise<void> {
