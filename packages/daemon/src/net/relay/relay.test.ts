@@ -89,9 +89,11 @@ test('goal: two hosts that do not reach one another exchange shards and messages
   }
   // Trap 9: libp2p's relay would still hold the 32 MiB that it carried, and the store holds as
   // much.
-  collectGarbage()
-  const grown = process.memoryUsage().arrayBuffers - before
-  assert.ok(grown < 2 * 32 * MIB, `${Math.round(grown / MIB)} MiB more`)
+  await eventually('no more is held than that', () => {
+    // What has been collected is counted out by another thread, a little later.
+    collectGarbage()
+    return process.memoryUsage().arrayBuffers - before < 2 * 32 * MIB
+  })
 })
 
 test('goal: when an address becomes known, the direct connection takes over without an error', async () => {
